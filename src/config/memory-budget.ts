@@ -1,0 +1,60 @@
+/**
+ * How `memoryMaxBytes` is shared. The limit is meant for the whole process (RSS), so the runtime with its
+ * Workers, the library and the garbage that has not been collected yet is set aside first:
+ *
+ *   runtime reserve   fixed + 1/8 of the limit     main thread, two Workers, the index writer's heap
+ *   rest              1/4 WAL slab (a power of two), 3/8 requests and responses in flight, 1/4 live index
+ *
+ * What the roundings leave over stays unused, as room for the allocator.
+ */
+
+const MIB = 2 ** 20;
+const RUNTIME_FIXED_BYTES = 96 * MIB;
+const SLAB_BYTES_MIN = 8 * MIB;
+const SLAB_BYTES_MAX = 64 * MIB;
+
+/** The settings that share the memory limit. */
+export interface MemoryShares {
+  readonly walSlabBytes: number;
+  readonly inFlightBytesMax: number;
+  readonly liveIndexBytesMax: number;
+}
+
+/** What is left of `memoryMaxBytes` for the shares. */
+export function sharedBytesOf(memoryMaxBytes: number): number {
+  return memoryMaxBytes - RUNTIME_FIXED_BYTES - Math.floor(memoryMaxBytes / 8);
+}
+
+/**
+ * The shares of `memoryMaxBytes`; values in `chosen` that are not 0 are kept as they are. The slab divides
+ * `walFileBytes` (both are powers of two). The sum may exceed `sharedBytesOf` only through `chosen`.
+ */
+export function memorySharesOf(
+  memoryMaxBytes: number,
+  chosen: MemoryShares & { readonly walFileBytes: number },
+): MemoryShares {
+  const shared = sharedBytesOf(memoryMaxBytes);
+  const slab = Math.min(
+    Math.max(powerOfTwoAtMost(shared / 4), SLAB_BYTES_MIN),
+    SLAB_BYTES_MAX,
+    chosen.walFileBytes,
+  );
+  return {
+    walSlabBytes: chosen.walSlabBytes || slab,
+    inFlightBytesMax: chosen.inFlightBytesMax || wholeMebibytes((shared * 3) / 8),
+    liveIndexBytesMax: chosen.liveIndexBytesMax || wholeMebibytes(shared / 4),
+  };
+}
+
+/** Whether `value` is 1, 2, 4, 8, … */
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(Math.log2(value));
+}
+
+function powerOfTwoAtMost(value: number): number {
+  return 2 ** Math.floor(Math.log2(value));
+}
+
+function wholeMebibytes(bytes: number): number {
+  return Math.floor(bytes / MIB) * MIB;
+}
