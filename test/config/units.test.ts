@@ -25,7 +25,7 @@ test.each([
 
 test("formatBytes: every size is read back exactly", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 2 ** 23 }), fc.integer({ min: 0, max: 3 }), (n, k) => {
+    fc.property(fc.integer({ min: 0, max: 2 ** 23 - 1 }), fc.integer({ min: 0, max: 3 }), (n, k) => {
       expect(bytesOf(formatBytes(n * 1024 ** k))).toBe(n * 1024 ** k);
     }),
   );
