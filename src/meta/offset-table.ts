@@ -1,0 +1,97 @@
+/** Groups and what they committed, as far as it is durable. */
+
+import type {
+  CommittedOffset,
+  MetaCommand,
+  PartitionOffset,
+  StoredGroup,
+  TopicPartition,
+} from "./meta-store.ts";
+
+interface GroupEntry {
+  stored: StoredGroup | undefined;
+  readonly offsets: Map<string, Map<number, CommittedOffset>>;
+}
+
+/** Invariant: an entry without a stored group has offsets, and no topic in it is without partitions. */
+export class OffsetTable {
+  readonly #groups = new Map<string, GroupEntry>();
+
+  groupIds(): Iterable<string> {
+    return this.#groups.keys();
+  }
+
+  storedGroup(groupId: string): StoredGroup | undefined {
+    return this.#groups.get(groupId)?.stored;
+  }
+
+  hasCommittedOffsets(groupId: string): boolean {
+    return (this.#groups.get(groupId)?.offsets.size ?? 0) > 0;
+  }
+
+  committedOffset(groupId: string, { topic, partition }: TopicPartition) {
+    return this.#groups.get(groupId)?.offsets.get(topic)?.get(partition);
+  }
+
+  *committedOffsets(groupId: string): Iterable<PartitionOffset> {
+    const offsets = this.#groups.get(groupId)?.offsets ?? [];
+    for (const [topic, partitions] of offsets) {
+      for (const [partition, committed] of partitions) yield { topic, partition, ...committed };
+    }
+  }
+
+  /** Lenient, because a checkpoint may already hold what the entries after it say again. */
+  apply(command: MetaCommand): void {
+    switch (command.kind) {
+      case "offsetsCommitted": {
+        const { offsets } = this.#entryOf(command.groupId);
+        for (const { topic, partition, ...committed } of command.offsets) {
+          const partitions = offsets.get(topic) ?? new Map<number, CommittedOffset>();
+          offsets.set(topic, partitions.set(partition, committed));
+        }
+        this.#dropIfBare(command.groupId);
+        return;
+      }
+      case "offsetsRemoved":
+        this.#removeOffsets(command.groupId, command.partitions);
+        return;
+      case "groupStored":
+        this.#entryOf(command.group.groupId).stored = command.group;
+        return;
+      case "groupRemoved":
+        this.#groups.delete(command.groupId);
+        return;
+      case "topicDeleted":
+        for (const [groupId, { offsets }] of this.#groups) {
+          if (offsets.delete(command.name)) this.#dropIfBare(groupId);
+        }
+        return;
+      default:
+        return;
+    }
+  }
+
+  #entryOf(groupId: string): GroupEntry {
+    const entry = this.#groups.get(groupId) ?? { stored: undefined, offsets: new Map() };
+    this.#groups.set(groupId, entry);
+    return entry;
+  }
+
+  #removeOffsets(groupId: string, places: readonly TopicPartition[]): void {
+    const offsets = this.#groups.get(groupId)?.offsets;
+    if (!offsets) return;
+    for (const { topic, partition } of places) {
+      const partitions = offsets.get(topic);
+      partitions?.delete(partition);
+      if (partitions?.size === 0) offsets.delete(topic);
+    }
+    this.#dropIfBare(groupId);
+  }
+
+  #dropIfBare(groupId: string): void {
+    const entry = this.#groups.get(groupId);
+    if (entry && entry.stored === undefined && entry.offsets.size === 0) {
+      this.#groups.delete(groupId);
+    }
+  }
+}
