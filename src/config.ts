@@ -235,10 +235,11 @@ function checkTogether(config: Config): void {
     config.inFlightBytesMax, `frame-bytes-limit must not exceed in-flight-bytes-max, ${formatBytes(config.inFlightBytesMax)}.`);
   require(config.groupMinSessionTimeoutMs <=
     config.groupMaxSessionTimeoutMs, "group-min-session-timeout-ms must not exceed group-max-session-timeout-ms.");
-  const shared = sharedBytesOf(config.memoryMaxBytes);
-  require(config.walSlabBytes + config.inFlightBytesMax + config.liveIndexBytesMax <=
-    shared, `wal-slab-bytes, in-flight-bytes-max and live-index-bytes-max together exceed the ${formatBytes(shared)} ` +
-    `that memory-max ${formatBytes(config.memoryMaxBytes)} leaves for them.`);
+  const { memoryMaxBytes, walSlabBytes, inFlightBytesMax, liveIndexBytesMax } = config;
+  const shared = sharedBytesOf(memoryMaxBytes);
+  require(walSlabBytes + inFlightBytesMax + liveIndexBytesMax <=
+    shared, "wal-slab-bytes, in-flight-bytes-max and live-index-bytes-max together exceed the " +
+    `${formatBytes(shared)} that memory-max ${formatBytes(memoryMaxBytes)} leaves for them.`);
 }
 
 function warningsOf(config: Config): string[] {

@@ -25,9 +25,13 @@ test.each([
 
 test("formatBytes: every size is read back exactly", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 2 ** 23 - 1 }), fc.integer({ min: 0, max: 3 }), (n, k) => {
-      expect(bytesOf(formatBytes(n * 1024 ** k))).toBe(n * 1024 ** k);
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 2 ** 23 - 1 }),
+      fc.integer({ min: 0, max: 3 }),
+      (n, k) => {
+        expect(bytesOf(formatBytes(n * 1024 ** k))).toBe(n * 1024 ** k);
+      },
+    ),
   );
 });
 
