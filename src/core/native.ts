@@ -10,6 +10,8 @@ import { dlopen } from "bun:ffi";
 import libraryPath from "../../ffi/target/release/libchronik_ffi.so" with { type: "file" };
 import { assert } from "./assert.ts";
 
+export type { ShimQuery, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
+
 /** Compared with the library's own number, so that a stale build is told at once. */
 const ABI_VERSION = 1;
 /** The name that `ffi/build.rs` gives the library. */
