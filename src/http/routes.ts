@@ -1,0 +1,219 @@
+/**
+ * What the HTTP port answers:
+ *
+ *   GET  /                      what is served here
+ *   GET  /health                the process answers
+ *   GET  /ready                 200 when clients can be served, else 503
+ *   GET  /metrics               Prometheus text
+ *   GET|POST /_search           search over all topics
+ *   GET|POST /{topics}/_search  search over some: names and patterns, separated by commas
+ *
+ * Errors have Elasticsearch's shape on every path.
+ */
+
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import { METRICS_CONTENT_TYPE } from "../core/metric-registry.ts";
+import type { Metrics } from "../core/metrics.ts";
+import {
+  argumentError,
+  errorBodyOf,
+  SearchError,
+  type SearchErrorType,
+} from "../search/elasticsearch-error.ts";
+import type { SearchInput, SearchOutput } from "../search/search-input.ts";
+import type { HttpResponse, RequestHandler } from "./connection.ts";
+import type { HttpRequest } from "./request-parser.ts";
+
+/** Who answers searches. Rejects with `SearchError` at most. */
+export interface SearchBackend {
+  search(input: SearchInput): Promise<SearchOutput>;
+}
+
+export interface RouteOptions {
+  readonly search: SearchBackend;
+  readonly metrics: Metrics;
+  readonly isReady: () => boolean;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Searches at a time, waiting ones included. Above it: 429. */
+  readonly searchConcurrencyMax: number;
+  readonly version: string;
+}
+
+const JSON_CONTENT_TYPE = "application/json";
+/** Clients of Elasticsearch refuse to talk to a server that does not say this. */
+const PRODUCT_HEADERS = { "X-Elastic-Product": "Elasticsearch" };
+const READ_METHODS = ["GET", "HEAD"];
+const SEARCH_METHODS = ["GET", "POST"];
+
+interface Route {
+  /** Its label in the metrics. */
+  readonly name: string;
+  readonly methods: readonly string[];
+  readonly answer: (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
+}
+
+/** The handler for all paths. It never rejects. */
+export function createRoutes(options: RouteOptions): RequestHandler {
+  const routeOf = createRouteTable(options);
+  return async (request) => {
+    const [path = "", parameters = ""] = splitTarget(request.target);
+    let name = "other";
+    let response: HttpResponse;
+    try {
+      const route = routeOf(path, parameters);
+      name = route.name;
+      if (!route.methods.includes(request.method)) throw methodError(request, path, route.methods);
+      response = await route.answer(request);
+    } catch (thrown) {
+      response = responseOfError(thrown, options.logger);
+    }
+    options.metrics.httpRequestsTotal.with(name, String(response.status)).increment();
+    return response;
+  };
+}
+
+/** The answer to an error of any kind. */
+export function responseOfError(thrown: unknown, logger: Logger): HttpResponse {
+  if (thrown instanceof SearchError) {
+    const response = jsonResponse(thrown.status, errorBodyOf(thrown));
+    const allow = thrown.details["allow"];
+    return allow === undefined ? response : { ...response, headers: { Allow: allow } };
+  }
+  const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  logger.error("http_request_failed", { stack });
+  const error = new SearchError(500, "search_phase_execution_exception", "the request failed");
+  return jsonResponse(500, errorBodyOf(error));
+}
+
+/** The answer to bytes that are no HTTP request. */
+export function responseOfFault(status: number, reason: string): HttpResponse {
+  const type: SearchErrorType =
+    status === 413 ? "content_too_long_exception" : "illegal_argument_exception";
+  return jsonResponse(status, errorBodyOf(new SearchError(status, type, reason)));
+}
+
+function createRouteTable(options: RouteOptions): (path: string, parameters: string) => Route {
+  const search = createSearchAnswer(options);
+  const fixed: Readonly<Record<string, Route>> = {
+    "/": { name: "/", methods: READ_METHODS, answer: () => welcome(options.version) },
+    "/health": {
+      name: "/health",
+      methods: READ_METHODS,
+      answer: () => jsonResponse(200, { status: "ok" }),
+    },
+    "/ready": {
+      name: "/ready",
+      methods: READ_METHODS,
+      answer: () =>
+        options.isReady()
+          ? jsonResponse(200, { status: "ready" })
+          : jsonResponse(503, { status: "starting" }),
+    },
+    "/metrics": {
+      name: "/metrics",
+      methods: READ_METHODS,
+      answer: () => ({
+        status: 200,
+        contentType: METRICS_CONTENT_TYPE,
+        body: new TextEncoder().encode(options.metrics.expose()),
+      }),
+    },
+  };
+  return (path, parameters) => {
+    const route = Object.hasOwn(fixed, path) ? fixed[path] : undefined;
+    if (route !== undefined) return route;
+    const [, topics, ...rest] = path.split("/");
+    const isAll = path === "/_search";
+    if (!isAll && (rest.length !== 1 || rest[0] !== "_search" || !topics)) {
+      throw new SearchError(404, "resource_not_found_exception", `nothing is served at [${path}]`);
+    }
+    return {
+      name: isAll ? "/_search" : "/{topics}/_search",
+      methods: SEARCH_METHODS,
+      answer: (request) =>
+        search(request, { topics: isAll ? undefined : decode(topics ?? ""), parameters }),
+    };
+  };
+}
+
+function createSearchAnswer(options: RouteOptions) {
+  let running = 0;
+  return async (
+    request: HttpRequest,
+    { topics, parameters }: Pick<SearchInput, "topics" | "parameters">,
+  ): Promise<HttpResponse> => {
+    checkContentType(request);
+    if (!options.isReady()) {
+      throw new SearchError(503, "service_unavailable_exception", "the broker is starting");
+    }
+    if (running >= options.searchConcurrencyMax) {
+      options.metrics.searchesRejectedTotal.increment();
+      const reason = `rejected: ${running} searches are running`;
+      throw new SearchError(429, "es_rejected_execution_exception", reason);
+    }
+    running += 1;
+    const startMs = options.clock.monotonicMs();
+    try {
+      const { status, body } = await options.search.search({
+        topics,
+        parameters,
+        body: request.body,
+      });
+      return { status, contentType: JSON_CONTENT_TYPE, body, headers: PRODUCT_HEADERS };
+    } finally {
+      running -= 1;
+      const elapsedMs = options.clock.monotonicMs() - startMs;
+      options.metrics.searchLatencySeconds.observe(elapsedMs / 1000);
+    }
+  };
+}
+
+/** A body of another type would be misread. */
+function checkContentType(request: HttpRequest): void {
+  if (request.body.length === 0) return;
+  const header = request.headers.get("content-type") ?? "";
+  const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+  // What curl sends for -d; Elasticsearch's own documentation of old used it.
+  if (type === "application/x-www-form-urlencoded" || type === "") return;
+  if (/^application\/(json|vnd\.elasticsearch\+json|x-ndjson)$/.test(type)) return;
+  const reason = `Content-Type header [${header}] is not supported`;
+  throw new SearchError(406, "content_type_header_exception", reason);
+}
+
+function welcome(version: string): HttpResponse {
+  const paths = ["/_search", "/{topic}/_search", "/metrics", "/health", "/ready"];
+  return jsonResponse(200, { name: "chronik", version, paths });
+}
+
+function methodError(request: HttpRequest, path: string, methods: readonly string[]): SearchError {
+  const allow = methods.join(", ");
+  const reason = `[${request.method}] is not allowed for [${path}], only: ${allow}`;
+  return new SearchError(405, "method_not_allowed_exception", reason, { allow });
+}
+
+function jsonResponse(status: number, body: object): HttpResponse {
+  return {
+    status,
+    contentType: JSON_CONTENT_TYPE,
+    body: new TextEncoder().encode(`${JSON.stringify(body)}\n`),
+    headers: PRODUCT_HEADERS,
+  };
+}
+
+/** Path and query string of a request target, which may also be a whole URL. */
+function splitTarget(target: string): readonly [path: string, parameters: string] {
+  const relative = target.replace(/^https?:\/\/[^/?]*/i, "");
+  const question = relative.indexOf("?");
+  if (question < 0) return [relative || "/", ""];
+  return [relative.slice(0, question) || "/", relative.slice(question + 1)];
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw argumentError(`[${text}] is not percent-encoded correctly`);
+  }
+}
