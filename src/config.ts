@@ -206,11 +206,14 @@ function completed(values: Values): Config {
   for (const name of SETTING_NAMES) all[name] = values[name] ?? settingOf(name).default;
   const chosen = all as Config; // Each value was parsed by its own row.
   const shares = memorySharesOf(chosen.memoryMaxBytes, chosen);
-  const frameBytesLimit =
-    values.frameBytesLimit === undefined
-      ? Math.min(chosen.frameBytesLimit, shares.inFlightBytesMax)
-      : chosen.frameBytesLimit;
-  const config: Config = Object.freeze({ ...chosen, ...shares, frameBytesLimit });
+  const capped = (name: "frameBytesLimit" | "fetchMaxBytes"): number =>
+    values[name] === undefined ? Math.min(chosen[name], shares.inFlightBytesMax) : chosen[name];
+  const config: Config = Object.freeze({
+    ...chosen,
+    ...shares,
+    frameBytesLimit: capped("frameBytesLimit"),
+    fetchMaxBytes: capped("fetchMaxBytes"),
+  });
   checkTogether(config);
   return config;
 }

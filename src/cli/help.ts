@@ -2,7 +2,7 @@
 
 import { kebabOf, SETTING_NAMES, type SettingName, settingOf } from "../config/settings.ts";
 import { formatBytes } from "../config/units.ts";
-import { expectationOf, formatValue } from "../config/values.ts";
+import { formatValue } from "../config/values.ts";
 
 const INTRODUCTION = `chronik-server: a Kafka-compatible broker whose records are searchable a second after they are written.
 
@@ -35,10 +35,10 @@ export function helpText(): string {
 export function settingsTable(): string {
   const rows = SETTING_NAMES.map((name) => {
     const setting = settingOf(name);
-    const bounds = setting.kind === "text" ? "" : expectationOf(setting).replace(/^an? /, "");
-    return `| \`--${kebabOf(name)}\` | ${defaultOf(name) || "–"} | ${bounds} | ${setting.help} |\n`;
+    const cells = [`\`--${kebabOf(name)}\``, defaultOf(name), boundsOf(name), setting.help];
+    return `| ${cells.join(" | ")} |\n`;
   });
-  return `| flag | default | values | what it does |\n|---|---|---|---|\n${rows.join("")}`;
+  return `| flag | default | bounds | what it does |\n|---|---|---|---|\n${rows.join("")}`;
 }
 
 function flagText(name: SettingName): string {

@@ -40,7 +40,7 @@ export function formatValue(setting: Setting, value: SettingValue): string {
 }
 
 /** What a value must be, bounds included: `a size from 1M to 1G`. */
-export function expectationOf(setting: Setting): string {
+function expectationOf(setting: Setting): string {
   switch (setting.kind) {
     case "text":
       return "a text";
