@@ -1,0 +1,49 @@
+/** Kafka's form of a UUID in text: its 16 bytes in base64url without padding, 22 characters. */
+
+import { ErrorCode, KafkaError } from "./errors.ts";
+
+/** The id that stands for "none". */
+export const ZERO_UUID = "AAAAAAAAAAAAAAAAAAAAAA";
+
+export const UUID_BYTES = 16;
+
+const TEXT_LENGTH = 22;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/** The six bits of each character; -1 for a character outside the alphabet. */
+const VALUES = new Int8Array(128).fill(-1);
+for (let value = 0; value < ALPHABET.length; value += 1) VALUES[ALPHABET.charCodeAt(value)] = value;
+
+/** The text of the 16 bytes at `position`. */
+export function uuidOf(bytes: Uint8Array, position: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + position, UUID_BYTES).toString("base64url");
+}
+
+/** Writes the 16 bytes of `uuid` at `position`. @throws KafkaError INVALID_REQUEST if it is none. */
+export function setUuid(bytes: Uint8Array, position: number, uuid: string): void {
+  if (uuid.length !== TEXT_LENGTH) refuse(uuid);
+  let bits = 0;
+  let bitCount = 0;
+  let target = position;
+  for (let index = 0; index < TEXT_LENGTH; index += 1) {
+    const value = VALUES[uuid.charCodeAt(index)] ?? -1;
+    if (value < 0) refuse(uuid);
+    bits = ((bits << 6) | value) & 0xfff;
+    bitCount += 6;
+    if (bitCount >= 8) {
+      bitCount -= 8;
+      bytes[target] = (bits >> bitCount) & 0xff;
+      target += 1;
+    }
+  }
+}
+
+/** The 16 bytes of `uuid`. @throws KafkaError INVALID_REQUEST if it is none. */
+export function uuidBytes(uuid: string): Uint8Array {
+  const bytes = new Uint8Array(UUID_BYTES);
+  setUuid(bytes, 0, uuid);
+  return bytes;
+}
+
+function refuse(uuid: string): never {
+  throw new KafkaError(ErrorCode.invalidRequest, `"${uuid.slice(0, 40)}" is not a UUID.`);
+}
