@@ -31,13 +31,8 @@ const CONTROLLED_SHUTDOWN_KEY = 7;
 const byKey: (ApiMessages | undefined)[] = [];
 for (const api of API_MESSAGES) byKey[api.apiKey] = api;
 
-/** What the codecs of `apiKey` can do; undefined for an unknown key. */
-export function apiMessagesOf(apiKey: number): ApiMessages | undefined {
-  return byKey[apiKey];
-}
-
 /** Whether that version of the API uses compact lengths and tagged fields. */
-export function isFlexible(apiKey: number, apiVersion: number): boolean {
+function isFlexible(apiKey: number, apiVersion: number): boolean {
   const api = byKey[apiKey];
   return api !== undefined && apiVersion >= api.flexibleFrom;
 }

@@ -6,12 +6,12 @@
 import type { Release } from "./kafka-definitions.ts";
 
 const FILE = "fingerprint.json";
-const SOURCES = new URL(".", import.meta.url).pathname;
+const SOURCES = `${import.meta.dir}/../`;
 
 /** The hash of the generator as it is and of `files`, the fingerprint file itself left out. */
 export async function fingerprintOf(files: ReadonlyMap<string, string>): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
-  const sources = [...new Bun.Glob("*.ts").scanSync(SOURCES)].sort();
+  const sources = ["generate.ts", ...new Bun.Glob("generator/*.ts").scanSync(SOURCES)].sort();
   for (const name of sources) hasher.update(`${name}\n${await Bun.file(SOURCES + name).text()}`);
   for (const name of [...files.keys()].sort()) {
     if (name !== FILE) hasher.update(`${name}\n${files.get(name)}`);

@@ -9,7 +9,7 @@ import { type MessageDefinition, parseDefinition } from "./definition.ts";
 /** The releases whose versions are spoken, newest first. 3.9.1 has what 4.0 dropped. */
 export const RELEASES: readonly string[] = ["4.3.1", "3.9.1"];
 
-const CACHE_FOLDER = new URL("../../../.cache/kafka-clients/", import.meta.url).pathname;
+const CACHE_FOLDER = `${import.meta.dir}/../../../.cache/kafka-clients/`;
 const DEFINITIONS_IN_JAR = /^common\/message\/[A-Za-z0-9]+\.json$/;
 const COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy";
 

@@ -235,7 +235,7 @@ function typeOf(text: string): FieldType {
 }
 
 /** The struct that `type` is or has as elements. */
-export function structName(type: FieldType): string | undefined {
+function structName(type: FieldType): string | undefined {
   if (type.kind === "array") return structName(type.element);
   return type.kind === "struct" ? type.name : undefined;
 }

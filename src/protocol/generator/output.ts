@@ -1,6 +1,6 @@
 /** The folder `src/protocol/generated/`: read as a whole, written as a whole. */
 
-const FOLDER = new URL("../generated/", import.meta.url).pathname;
+const FOLDER = `${import.meta.dir}/../generated/`;
 
 /** Every file there, by name. */
 export async function readOutput(): Promise<Map<string, string>> {

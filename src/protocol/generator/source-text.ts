@@ -38,7 +38,7 @@ export function versionTest(range: VersionRange | undefined, live: VersionRange)
 }
 
 /** The versions that are in both ranges; `a` must overlap `b`. */
-export function overlapOf(a: VersionRange, b: VersionRange): VersionRange {
+function overlapOf(a: VersionRange, b: VersionRange): VersionRange {
   return { lowest: Math.max(a.lowest, b.lowest), highest: Math.min(a.highest, b.highest) };
 }
 
