@@ -56,27 +56,32 @@ export class Writer {
 
   writeInt8(value: number): void {
     if ((value << 24) >> 24 !== value) refuseValue("int8", value);
-    this.#view.setInt8(this.#advance(1), value);
+    const start = this.#advance(1);
+    this.#view.setInt8(start, value);
   }
 
   writeInt16(value: number): void {
     if ((value << 16) >> 16 !== value) refuseValue("int16", value);
-    this.#view.setInt16(this.#advance(2), value);
+    const start = this.#advance(2);
+    this.#view.setInt16(start, value);
   }
 
   writeUint16(value: number): void {
     if ((value & 0xffff) !== value) refuseValue("uint16", value);
-    this.#view.setUint16(this.#advance(2), value);
+    const start = this.#advance(2);
+    this.#view.setUint16(start, value);
   }
 
   writeInt32(value: number): void {
     if ((value | 0) !== value) refuseValue("int32", value);
-    this.#view.setInt32(this.#advance(4), value);
+    const start = this.#advance(4);
+    this.#view.setInt32(start, value);
   }
 
   writeUint32(value: number): void {
     if (value >>> 0 !== value) refuseValue("uint32", value);
-    this.#view.setUint32(this.#advance(4), value);
+    const start = this.#advance(4);
+    this.#view.setUint32(start, value);
   }
 
   writeInt64(value: number): void {
@@ -97,11 +102,13 @@ export class Writer {
   }
 
   writeFloat64(value: number): void {
-    this.#view.setFloat64(this.#advance(8), value);
+    const start = this.#advance(8);
+    this.#view.setFloat64(start, value);
   }
 
   writeBoolean(value: boolean): void {
-    this.#view.setInt8(this.#advance(1), value ? 1 : 0);
+    const start = this.#advance(1);
+    this.#view.setInt8(start, value ? 1 : 0);
   }
 
   /** @throws KafkaError INVALID_REQUEST if `value` is not 22 characters of base64url. */
@@ -116,10 +123,10 @@ export class Writer {
     if (value >>> 0 !== value) refuseValue("unsigned varint", value);
     let rest = value;
     while (rest > 0x7f) {
-      this.#view.setUint8(this.#advance(1), (rest & 0x7f) | 0x80);
+      this.#writeByte((rest & 0x7f) | 0x80);
       rest >>>= 7;
     }
-    this.#view.setUint8(this.#advance(1), rest);
+    this.#writeByte(rest);
   }
 
   /** An int32 in zigzag form. */
@@ -131,12 +138,12 @@ export class Writer {
   /** An int64 in zigzag form, for values of up to 52 bits and a sign. */
   writeVarlong(value: number): void {
     let rest = value < 0 ? -value * 2 - 1 : value * 2;
-    if (!Number.isSafeInteger(rest)) refuseValue("varlong", value);
+    if (!Number.isSafeInteger(value) || !Number.isSafeInteger(rest)) refuseValue("varlong", value);
     while (rest > 0x7f) {
-      this.#view.setUint8(this.#advance(1), (rest % 128) | 0x80);
+      this.#writeByte((rest % 128) | 0x80);
       rest = Math.floor(rest / 128);
     }
-    this.#view.setUint8(this.#advance(1), rest);
+    this.#writeByte(rest);
   }
 
   writeString(value: string, isFlexible = false): void {
@@ -243,6 +250,11 @@ export class Writer {
     this.#view.setUint8(position, value);
   }
 
+  #writeByte(byte: number): void {
+    const start = this.#advance(1);
+    this.#view.setUint8(start, byte);
+  }
+
   #writeStringLength(lengthBytes: number, isFlexible: boolean): void {
     if (isFlexible) this.writeUnsignedVarint(lengthBytes + 1);
     else this.writeInt16(lengthBytes);
@@ -265,7 +277,7 @@ export class Writer {
     return true;
   }
 
-  /** Makes room for `lengthBytes` bytes and moves over them. @returns where they start. */
+  /** Makes room, perhaps in a new buffer, and moves over it. @returns where it starts. */
   #advance(lengthBytes: number): number {
     const start = this.position;
     if (start + lengthBytes > this.#bytes.length) this.ensure(lengthBytes);
