@@ -85,8 +85,8 @@ export interface BatchHeader {
 
 /**
  * The header of the batch at `position`. Trusts the bytes: neither CRC nor counts are compared.
- * @throws KafkaError CORRUPT_MESSAGE if it is cut short, not of magic 2, or holds numbers beyond 2^53;
- *   UNSUPPORTED_COMPRESSION_TYPE, INVALID_TIMESTAMP.
+ * @throws KafkaError CORRUPT_MESSAGE if it is cut short or not of magic 2; for numbers beyond 2^53 also
+ *   INVALID_RECORD or INVALID_TIMESTAMP; UNSUPPORTED_COMPRESSION_TYPE.
  */
 export function readBatchHeader(bytes: Uint8Array, position: number): BatchHeader {
   if (position < 0 || position + BATCH_HEADER_BYTES > bytes.length) {
@@ -98,7 +98,8 @@ export function readBatchHeader(bytes: Uint8Array, position: number): BatchHeade
   const attributes = readInt16At(bytes, position + ATTRIBUTES_OFFSET);
   const baseOffset = readInt64At(bytes, position + BASE_OFFSET_OFFSET);
   const producerId = readInt64At(bytes, position + PRODUCER_ID_OFFSET);
-  if (!isSafe(baseOffset) || !isSafe(producerId)) throw corrupt("A number is beyond 2^53.");
+  if (!isSafe(baseOffset)) throw corrupt("A base offset is beyond 2^53.");
+  if (!isSafe(producerId)) throw invalid("A producer id is beyond 2^53: no broker gives such.");
   const baseTimestampMs = readInt64At(bytes, position + BASE_TIMESTAMP_OFFSET);
   const maxTimestampMs = readInt64At(bytes, position + MAX_TIMESTAMP_OFFSET);
   if (!isSafe(baseTimestampMs) || !isSafe(maxTimestampMs)) {
