@@ -130,6 +130,10 @@ export class LocalMetaStore implements MetaStore {
     return this.#offsets.groupIds();
   }
 
+  get groupCount(): number {
+    return this.#offsets.groupCount;
+  }
+
   storedGroup(groupId: string): StoredGroup | undefined {
     return this.#offsets.storedGroup(groupId);
   }
@@ -144,6 +148,10 @@ export class LocalMetaStore implements MetaStore {
 
   hasCommittedOffsets(groupId: string): boolean {
     return this.#offsets.hasCommittedOffsets(groupId);
+  }
+
+  get committedOffsetCount(): number {
+    return this.#offsets.offsetCount;
   }
 
   get nextProducerId(): number {

@@ -119,11 +119,14 @@ export interface MetaStore {
 
   /** Ids of all groups that have members stored or offsets committed. */
   groupIds(): Iterable<string>;
+  readonly groupCount: number;
   storedGroup(groupId: string): StoredGroup | undefined;
   committedOffset(groupId: string, place: TopicPartition): CommittedOffset | undefined;
   /** By topic in the order of first commit. */
   committedOffsets(groupId: string): Iterable<PartitionOffset>;
   hasCommittedOffsets(groupId: string): boolean;
+  /** Over all groups. */
+  readonly committedOffsetCount: number;
 
   /** The lowest producer id that nobody was given. */
   readonly nextProducerId: number;

@@ -16,6 +16,15 @@ interface GroupEntry {
 /** Invariant: an entry without a stored group has offsets, and no topic in it is without partitions. */
 export class OffsetTable {
   readonly #groups = new Map<string, GroupEntry>();
+  #offsetCount = 0;
+
+  get groupCount(): number {
+    return this.#groups.size;
+  }
+
+  get offsetCount(): number {
+    return this.#offsetCount;
+  }
 
   groupIds(): Iterable<string> {
     return this.#groups.keys();
@@ -47,6 +56,7 @@ export class OffsetTable {
         const { offsets } = this.#entryOf(command.groupId);
         for (const { topic, partition, ...committed } of command.offsets) {
           const partitions = offsets.get(topic) ?? new Map<number, CommittedOffset>();
+          if (!partitions.has(partition)) this.#offsetCount += 1;
           offsets.set(topic, partitions.set(partition, committed));
         }
         this.#dropIfBare(command.groupId);
@@ -59,10 +69,11 @@ export class OffsetTable {
         this.#entryOf(command.group.groupId).stored = command.group;
         return;
       case "groupRemoved":
-        this.#groups.delete(command.groupId);
+        this.#removeGroup(command.groupId);
         return;
       case "topicDeleted":
         for (const [groupId, { offsets }] of this.#groups) {
+          this.#offsetCount -= offsets.get(command.name)?.size ?? 0;
           if (offsets.delete(command.name)) this.#dropIfBare(groupId);
         }
         return;
@@ -82,10 +93,17 @@ export class OffsetTable {
     if (!offsets) return;
     for (const { topic, partition } of places) {
       const partitions = offsets.get(topic);
-      partitions?.delete(partition);
+      if (partitions?.delete(partition)) this.#offsetCount -= 1;
       if (partitions?.size === 0) offsets.delete(topic);
     }
     this.#dropIfBare(groupId);
+  }
+
+  #removeGroup(groupId: string): void {
+    for (const partitions of this.#groups.get(groupId)?.offsets.values() ?? []) {
+      this.#offsetCount -= partitions.size;
+    }
+    this.#groups.delete(groupId);
   }
 
   #dropIfBare(groupId: string): void {
