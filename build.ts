@@ -141,7 +141,7 @@ async function buildExecutable(target: Target, shimPath: string): Promise<void> 
     root: join(ROOT, "src"),
     target: "bun",
     format: "esm",
-    minify: true,
+    minify: false,
     bytecode: true,
     throw: false,
     compile: { target: target.bun, outfile, autoloadDotenv: false, autoloadBunfig: false },
