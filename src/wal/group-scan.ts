@@ -1,0 +1,184 @@
+/**
+ * Reads the groups of a WAL file one after another and hands out their entries; shared by recovery and the
+ * reader for Workers. A group counts only as a whole: header, every entry, and their number.
+ */
+
+import { uuidOf } from "../protocol/uuid.ts";
+import { FileWindow } from "./file-window.ts";
+import { type WalAddress, walAddressOf } from "./wal-address.ts";
+import type { WalFile } from "./wal-files.ts";
+import {
+  BLOCK_BYTES,
+  blockEndOf,
+  checkedEntryEnd,
+  ENTRY_HEADER_BYTES,
+  ENTRY_VERSION,
+  type EntryFields,
+  EntryKind,
+  GROUP_HEADER_BYTES,
+  type GroupHeader,
+  readEntryFields,
+  readGroupHeader,
+} from "./wal-format.ts";
+
+/** One entry read back. Bytes are views into a buffer that is reused: copy what must outlive the call. */
+export interface WalEntry {
+  /** Of the payload's first byte. */
+  readonly address: WalAddress;
+  readonly kind: "batch" | "metadata";
+  /** 2; or 1 for a legacy record, whose payload `batchOfLegacyPayload` turns into a batch. */
+  readonly version: number;
+  /** Kafka's text form. */
+  readonly topicId: string;
+  readonly topicIdBytes: Uint8Array;
+  readonly partition: number;
+  readonly baseOffset: number;
+  readonly leaderEpoch: number;
+  readonly payload: Uint8Array;
+}
+
+/** A valid group, its bytes in the scan's window until the next step. */
+export interface ScannedGroup extends GroupHeader {
+  readonly endAddress: WalAddress;
+}
+
+/** A walk over one open file. */
+export class GroupScan {
+  readonly #file: WalFile;
+  readonly #window: FileWindow;
+  readonly #fields: EntryFields = {
+    version: 0,
+    kind: 0,
+    payloadBytes: 0,
+    topicIdStart: 0,
+    partition: 0,
+    baseOffset: 0,
+    leaderEpoch: 0,
+  };
+  readonly #topicIds = new TopicIdTexts();
+
+  constructor(file: WalFile, chunkBytes?: number) {
+    if (file.file === undefined) throw new Error(`${file.path} is not open`);
+    this.#file = file;
+    this.#window = new FileWindow({
+      file: file.file,
+      endPosition: file.fileBytes,
+      ...(chunkBytes === undefined ? {} : { chunkBytes }),
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#window.close();
+  }
+
+  /** The group at `position` if its header is intact, whatever its entries are. */
+  async headerAt(position: number): Promise<GroupHeader | undefined> {
+    const window = this.#window;
+    if (!window.holds(position, GROUP_HEADER_BYTES)) {
+      if (!(await window.load(position, GROUP_HEADER_BYTES))) return undefined;
+    }
+    const place = { seed: this.#file.seed, position, path: this.#file.path };
+    const header = readGroupHeader(window.bytes, window.indexOf(position), place);
+    return header !== undefined && this.#isPlausible(header) ? header : undefined;
+  }
+
+  /** The group at `position` if every byte that counts is intact. */
+  async groupAt(position: number): Promise<ScannedGroup | undefined> {
+    const header = await this.headerAt(position);
+    if (header === undefined) return undefined;
+    if (!this.#window.holds(position, header.lengthBytes)) {
+      if (!(await this.#window.load(position, header.lengthBytes))) return undefined;
+    }
+    if (!this.#areEntriesIntact(header)) return undefined;
+    const endAddress = walAddressOf(this.#file.sequence, header.nextPosition);
+    return { ...header, endAddress };
+  }
+
+  /** Hands the entries of the group that `groupAt` found last to `visit`, in order. */
+  visitEntries(group: GroupHeader, visit: (entry: WalEntry) => void): void {
+    const { bytes } = this.#window;
+    const fields = this.#fields;
+    const start = this.#window.indexOf(group.position);
+    let at = start + GROUP_HEADER_BYTES;
+    for (let left = group.entryCount; left > 0; left -= 1) {
+      readEntryFields(bytes, at, fields);
+      const payloadStart = at + ENTRY_HEADER_BYTES;
+      const payloadEnd = payloadStart + fields.payloadBytes;
+      const topicIdBytes = bytes.subarray(fields.topicIdStart, fields.topicIdStart + 16);
+      visit({
+        address: walAddressOf(this.#file.sequence, group.position + payloadStart - start),
+        kind: fields.kind === EntryKind.metadata ? "metadata" : "batch",
+        version: fields.version,
+        topicId: this.#topicIds.textOf(bytes, fields.topicIdStart),
+        topicIdBytes,
+        partition: fields.partition,
+        baseOffset: fields.baseOffset,
+        leaderEpoch: fields.leaderEpoch,
+        payload: bytes.subarray(payloadStart, payloadEnd),
+      });
+      at = payloadEnd;
+    }
+  }
+
+  /** The first intact group header from `position` on, block by block. */
+  async nextHeaderFrom(position: number): Promise<GroupHeader | undefined> {
+    for (let at = blockEndOf(position); at < this.#file.fileBytes; at += BLOCK_BYTES) {
+      const header = await this.headerAt(at);
+      if (header !== undefined) return header;
+    }
+    return undefined;
+  }
+
+  #isPlausible(header: GroupHeader): boolean {
+    const end = header.position + header.lengthBytes;
+    const isLengthKnown = header.lengthBytes >= GROUP_HEADER_BYTES;
+    return (
+      isLengthKnown && end <= header.nextPosition && header.nextPosition <= this.#file.fileBytes
+    );
+  }
+
+  #areEntriesIntact(header: GroupHeader): boolean {
+    const { bytes } = this.#window;
+    const { seed, path } = this.#file;
+    const start = this.#window.indexOf(header.position);
+    const limit = start + header.lengthBytes;
+    let at = start + GROUP_HEADER_BYTES;
+    let count = 0;
+    while (at < limit) {
+      const position = header.position + at - start;
+      const end = checkedEntryEnd(bytes, at, { seed, position, path, limit });
+      if (end === undefined) return false;
+      at = end;
+      count += 1;
+    }
+    return count === header.entryCount;
+  }
+}
+
+/** The text of topic ids, made once for each id: a WAL names few of them very often. */
+class TopicIdTexts {
+  readonly #texts = new Map<number, { readonly bytes: Uint8Array; readonly text: string }>();
+
+  textOf(bytes: Uint8Array, start: number): string {
+    // Ids are random: six bytes of one tell it from almost any other.
+    let key = 0;
+    for (let index = 0; index < 6; index += 1) key = key * 256 + (bytes[start + index] ?? 0);
+    const known = this.#texts.get(key);
+    if (known !== undefined && isEqualAt(bytes, start, known.bytes)) return known.text;
+    const text = uuidOf(bytes, start);
+    this.#texts.set(key, { bytes: bytes.slice(start, start + 16), text });
+    return text;
+  }
+}
+
+function isEqualAt(bytes: Uint8Array, start: number, expected: Uint8Array): boolean {
+  for (let index = 0; index < expected.length; index += 1) {
+    if (bytes[start + index] !== expected[index]) return false;
+  }
+  return true;
+}
+
+/** Whether `batchOfLegacyPayload` must be applied to the payload of an entry. */
+export function isLegacyEntry(entry: WalEntry): boolean {
+  return entry.kind === "batch" && entry.version < ENTRY_VERSION;
+}
