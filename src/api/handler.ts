@@ -34,26 +34,44 @@ export const NO_RESPONSE: unique symbol = Symbol("no response");
 /** What `handle` may come to. */
 export type HandlerResult<Response> = Response | BodyWriter | typeof NO_RESPONSE;
 
-/**
- * One Kafka API. Requests of a connection are handled one after another, as Apache Kafka does; with
- * `isPipelined`, the next request starts as soon as `handle` has returned its promise, so `handle`
- * must have done all its effects by then, or have told through `effectsDone` when they are.
- */
-export interface Handler<Request, Response> {
+/** What every Kafka API tells of itself. */
+interface HandlerTraits<Request, Response> {
   readonly apiKey: number;
   /** Advertised versions, both inclusive. */
   readonly minVersion: number;
   readonly maxVersion: number;
-  readonly isPipelined?: boolean;
   readRequest(reader: Reader, apiVersion: number): Request;
   writeResponse(writer: Writer, response: Response, apiVersion: number): void;
+  /** The answer when the whole request failed; without it, the connection is closed. */
+  errorResponse?(request: Request, errorCode: number, apiVersion: number): Response;
+}
+
+/** A Kafka API whose requests a connection handles one after another, as Apache Kafka does. */
+export interface Handler<Request, Response> extends HandlerTraits<Request, Response> {
   handle(
     context: RequestContext,
     request: Request,
   ): HandlerResult<Response> | Promise<HandlerResult<Response>>;
-  /** The answer when `handle` failed with an error that is the whole request's; undefined closes the connection. */
-  errorResponse?(request: Request, errorCode: number, apiVersion: number): Response;
+}
+
+/** A request of a pipelined API that has begun. */
+export interface BegunRequest<Response> {
+  /** When the next request may start; undefined: now. Until then the request's bytes are in use. */
+  readonly effectsDone: Promise<void> | undefined;
+  readonly response: HandlerResult<Response> | Promise<HandlerResult<Response>>;
+}
+
+/**
+ * An API whose next request starts as soon as this one has taken effect, while its answer waits
+ * (Produce: many batches share a sync). What it keeps of a request's bytes it must copy.
+ */
+export interface PipelinedHandler<Request, Response> extends HandlerTraits<Request, Response> {
+  begin(context: RequestContext, request: Request): BegunRequest<Response>;
 }
 
 /** A handler whose types the dispatcher need not know. */
-export type AnyHandler = Handler<unknown, unknown>;
+export type AnyHandler = Handler<unknown, unknown> | PipelinedHandler<unknown, unknown>;
+
+export function isPipelined(handler: AnyHandler): handler is PipelinedHandler<unknown, unknown> {
+  return "begin" in handler;
+}

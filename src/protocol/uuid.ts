@@ -47,3 +47,11 @@ export function uuidBytes(uuid: string): Uint8Array {
 function refuse(uuid: string): never {
   throw new KafkaError(ErrorCode.invalidRequest, `"${uuid.slice(0, 40)}" is not a UUID.`);
 }
+
+/** A new id of chance. As in Apache Kafka it never begins with `-`, which command lines would misread. */
+export function randomUuid(): string {
+  for (;;) {
+    const uuid = uuidOf(crypto.getRandomValues(new Uint8Array(UUID_BYTES)), 0);
+    if (!uuid.startsWith("-") && uuid !== ZERO_UUID) return uuid;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * ListOffsets (key 2), versions 0 to 11: earliest, latest, by time, and of the largest timestamp.
+ *
+ * Deviations from Kafka: in version 0 an offset by time is the exact one, where Kafka knows only the
+ * starts of segments. Nothing is tiered yet: the local log is the whole log.
+ */
+
+import type { LogManager } from "../../log/log-manager.ts";
+import type { Partition } from "../../log/partition.ts";
+import { firstRecordSince, recordOfMaxTimestamp } from "../../log/partition-times.ts";
+import type { MetaStore } from "../../meta/meta-store.ts";
+import { ErrorCode, KafkaError } from "../../protocol/errors.ts";
+import { ApiKey } from "../../protocol/generated/api-keys.ts";
+import {
+  type ListOffsetsRequest,
+  type ListOffsetsRequestListOffsetsPartition,
+  readListOffsetsRequest,
+} from "../../protocol/generated/list-offsets-request.ts";
+import {
+  type ListOffsetsResponseInput,
+  type ListOffsetsResponseListOffsetsPartitionResponseInput,
+  writeListOffsetsResponse,
+} from "../../protocol/generated/list-offsets-response.ts";
+import type { Wal } from "../../wal/wal.ts";
+import type { Handler } from "../handler.ts";
+
+/** Timestamps with a meaning of their own. */
+const LATEST = -1;
+const EARLIEST = -2;
+const MAX_TIMESTAMP = -3;
+const EARLIEST_LOCAL = -4;
+const LATEST_TIERED = -5;
+const EARLIEST_PENDING_UPLOAD = -6;
+/** First version that knows each of them. */
+const SINCE_VERSION: Readonly<Record<number, number>> = {
+  [MAX_TIMESTAMP]: 7,
+  [EARLIEST_LOCAL]: 8,
+  [LATEST_TIERED]: 9,
+  [EARLIEST_PENDING_UPLOAD]: 11,
+};
+const UNKNOWN = -1;
+
+interface Owners {
+  readonly wal: Wal;
+  readonly logs: LogManager;
+  readonly meta: MetaStore;
+}
+
+/** A place in the log as it is answered; -1 for what is not known. */
+interface Found {
+  readonly offset: number;
+  readonly timestamp: number;
+}
+
+export function createListOffsetsHandler(
+  owners: Owners,
+): Handler<ListOffsetsRequest, ListOffsetsResponseInput> {
+  return {
+    apiKey: ApiKey.listOffsets,
+    minVersion: 0,
+    maxVersion: 11,
+    readRequest: readListOffsetsRequest,
+    writeResponse: writeListOffsetsResponse,
+    handle: async (context, request) => {
+      const topics = [];
+      for (const { name, partitions } of request.topics) {
+        const answers: ListOffsetsResponseListOffsetsPartitionResponseInput[] = [];
+        for (const asked of partitions) {
+          answers.push(await answerOne(owners, { name, asked, apiVersion: context.apiVersion }));
+        }
+        topics.push({ name, partitions: answers });
+      }
+      return { topics };
+    },
+  };
+}
+
+interface Question {
+  readonly name: string;
+  readonly asked: ListOffsetsRequestListOffsetsPartition;
+  readonly apiVersion: number;
+}
+
+async function answerOne(
+  owners: Owners,
+  question: Question,
+): Promise<ListOffsetsResponseListOffsetsPartitionResponseInput> {
+  const { partitionIndex } = question.asked;
+  try {
+    const { offset, timestamp } = await find(owners, question);
+    return {
+      partitionIndex,
+      errorCode: ErrorCode.none,
+      timestamp,
+      offset,
+      leaderEpoch: offset === UNKNOWN ? UNKNOWN : owners.logs.leaderEpoch,
+      oldStyleOffsets: offset === UNKNOWN || question.asked.maxNumOffsets < 1 ? [] : [offset],
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof KafkaError)) throw thrown;
+    return { partitionIndex, errorCode: thrown.code, timestamp: UNKNOWN, offset: UNKNOWN };
+  }
+}
+
+async function find(owners: Owners, { name, asked, apiVersion }: Question): Promise<Found> {
+  const topic = owners.meta.topic(name);
+  const partition = topic && owners.logs.partition(topic.topicId, asked.partitionIndex);
+  if (partition === undefined) {
+    throw new KafkaError(ErrorCode.unknownTopicOrPartition, "The topic or partition is unknown.");
+  }
+  checkLeaderEpoch(owners.logs.leaderEpoch, asked.currentLeaderEpoch);
+  if (apiVersion < (SINCE_VERSION[asked.timestamp] ?? 0)) {
+    throw new KafkaError(ErrorCode.unsupportedVersion, "The version does not know this timestamp.");
+  }
+  return findInLog(owners.wal, partition, asked.timestamp);
+}
+
+async function findInLog(wal: Wal, partition: Partition, timestamp: number): Promise<Found> {
+  switch (timestamp) {
+    case LATEST:
+      return { offset: partition.highWatermark, timestamp: UNKNOWN };
+    case EARLIEST:
+    case EARLIEST_LOCAL:
+      return { offset: partition.logStartOffset, timestamp: UNKNOWN };
+    case LATEST_TIERED:
+    case EARLIEST_PENDING_UPLOAD:
+      return { offset: UNKNOWN, timestamp: UNKNOWN };
+    default: {
+      const record =
+        timestamp === MAX_TIMESTAMP
+          ? await recordOfMaxTimestamp(wal, partition)
+          : await firstRecordSince(wal, partition, timestamp);
+      if (record === undefined) return { offset: UNKNOWN, timestamp: UNKNOWN };
+      return { offset: record.offset, timestamp: record.timestampMs };
+    }
+  }
+}
+
+function checkLeaderEpoch(leaderEpoch: number, asked: number): void {
+  if (asked < 0 || asked === leaderEpoch) return;
+  throw asked < leaderEpoch
+    ? new KafkaError(ErrorCode.fencedLeaderEpoch, `The leader epoch is ${leaderEpoch}.`)
+    : new KafkaError(ErrorCode.unknownLeaderEpoch, `The leader epoch is ${leaderEpoch}.`);
+}

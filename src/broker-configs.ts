@@ -1,0 +1,102 @@
+/** This broker's settings by the names that Apache Kafka gives them, for DescribeConfigs and topic defaults. */
+
+import type { Config } from "./config.ts";
+import {
+  ConfigSource,
+  type ConfigValues,
+  type ConfigValueType,
+  type DescribedConfig,
+} from "./meta/topic-configs.ts";
+
+/** Defaults of topic configs that the broker's settings change, by topic config name. */
+export function topicDefaultsOf(config: Config): ConfigValues {
+  return { "max.message.bytes": String(config.messageMaxBytes) };
+}
+
+/** What DescribeConfigs tells of this broker, in order of name. */
+export function brokerConfigsOf(config: Config, brokerId: number): readonly DescribedConfig[] {
+  return [...rowsOf(config), ...identityRowsOf(brokerId)]
+    .map(([name, type, given, documentation]): DescribedConfig => {
+      const value = String(given);
+      const source = ConfigSource.staticBroker;
+      return { name, value, source, type, synonyms: [{ name, value, source }], documentation };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+type Row = readonly [
+  name: string,
+  type: ConfigValueType,
+  value: string | number | boolean,
+  documentation: string,
+];
+
+function rowsOf(config: Config): readonly Row[] {
+  return [
+    [
+      "auto.create.topics.enable",
+      "boolean",
+      config.autoCreateTopicsEnable,
+      "Create a topic when a client first asks for it.",
+    ],
+    [
+      "connections.max.idle.ms",
+      "long",
+      config.connectionsMaxIdleMs,
+      "A connection that is silent for longer is closed.",
+    ],
+    ["fetch.max.bytes", "int", config.fetchMaxBytes, "Most bytes of one fetch response."],
+    [
+      "group.initial.rebalance.delay.ms",
+      "int",
+      config.groupInitialRebalanceDelayMs,
+      "Time an empty consumer group waits for more members.",
+    ],
+    [
+      "group.max.session.timeout.ms",
+      "int",
+      config.groupMaxSessionTimeoutMs,
+      "Longest session timeout of a group member.",
+    ],
+    [
+      "group.min.session.timeout.ms",
+      "int",
+      config.groupMinSessionTimeoutMs,
+      "Shortest session timeout of a group member.",
+    ],
+    ["log.dirs", "string", config.dataDir, "Where everything is kept."],
+    ["max.connections", "int", config.connectionsMax, "Open connections at most."],
+    [
+      "max.incremental.fetch.session.cache.slots",
+      "int",
+      config.fetchSessionsMax,
+      "Fetch sessions that are remembered.",
+    ],
+    ["message.max.bytes", "int", config.messageMaxBytes, "Largest record batch."],
+    ["num.partitions", "int", config.numPartitions, "Partitions of a new topic."],
+    [
+      "offsets.retention.minutes",
+      "int",
+      config.offsetsRetentionMinutes,
+      "Committed offsets of an empty group are kept this long.",
+    ],
+    [
+      "producer.id.expiration.ms",
+      "int",
+      config.producerIdExpirationMs,
+      "The sequence numbers of a silent producer are kept this long.",
+    ],
+    ["socket.request.max.bytes", "int", config.frameBytesLimit, "Largest request."],
+  ];
+}
+
+/** What a broker that is alone cannot have otherwise. */
+function identityRowsOf(brokerId: number): readonly Row[] {
+  return [
+    ["broker.id", "int", brokerId, "The broker's number."],
+    ["node.id", "int", brokerId, "The broker's number."],
+    ["default.replication.factor", "int", 1, "Copies of a partition."],
+    ["delete.topic.enable", "boolean", true, "Topics may be deleted."],
+    ["min.insync.replicas", "int", 1, "Copies that an acks=all needs."],
+  ];
+}

@@ -1,0 +1,192 @@
+/**
+ * The composition root: makes every owner in the order of its rank, wires them, and stops them in
+ * the other direction. Start: storage, APIs, sockets, search. Stop: no new connections, running
+ * requests answered, waits ended, everything synced.
+ */
+
+import type { ClusterView } from "./api/cluster/cluster-view.ts";
+import { Dispatcher } from "./api/dispatcher.ts";
+import { FetchSessionCache } from "./api/fetch-session.ts";
+import { ProduceRulesCache } from "./api/produce-rules.ts";
+import { createHandlers } from "./broker-apis.ts";
+import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
+import { openStorage, type Storage } from "./broker-storage.ts";
+import type { Config } from "./config.ts";
+import type { Clock } from "./core/clock.ts";
+import { systemRandom } from "./core/clock.ts";
+import type { Disk } from "./core/disk.ts";
+import type { Logger } from "./core/logger.ts";
+import { createMetrics, type Metrics } from "./core/metrics.ts";
+import { Purgatory } from "./log/purgatory.ts";
+import { TopicAdmin } from "./meta/topic-admin.ts";
+import { TopicConfigs } from "./meta/topic-configs.ts";
+import { IntakeBudget } from "./network/intake-budget.ts";
+import { Listener } from "./network/listener.ts";
+import { ResponseMemory } from "./network/response-memory.ts";
+import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
+
+/** How long a stopping broker waits for running requests. */
+const DRAIN_MS_MAX = 5000;
+const DRAIN_POLL_MS = 10;
+
+export interface BrokerOptions {
+  readonly config: Config;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly version: string;
+  /** The disk failed: nothing can be acknowledged any more, and the process must end. */
+  onFailure(reason: unknown): void;
+}
+
+/** A broker that runs. */
+export interface Broker {
+  readonly kafkaPort: number;
+  readonly httpPort: number;
+  /** Answers what is running, syncs and closes. `isClean: false` after a failure of the disk. */
+  stop(isClean?: boolean): Promise<void>;
+}
+
+/** @throws what `openStorage` throws, and the system's error if a port is taken */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const { config, disk, clock, logger } = options;
+  const metrics = createMetrics(options.version);
+  const { onFailure } = options;
+  const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
+  const purgatory = new Purgatory(clock);
+  const responses = new ResponseMemory(config.inFlightBytesMax / 2);
+  const dispatcher = createDispatcher(options, { storage, metrics, purgatory, responses });
+  const listener = createListener(options, { dispatcher, metrics, responses });
+  return {
+    kafkaPort: listener.port,
+    httpPort: 0,
+    stop: async (isClean = true) => {
+      listener.stopAccepting();
+      purgatory.releaseAll();
+      await drained(listener, clock);
+      listener.closeAll();
+      await storage.close(isClean);
+    },
+  };
+}
+
+interface DispatcherOwners {
+  readonly storage: Storage;
+  readonly metrics: Metrics;
+  readonly purgatory: Purgatory;
+  readonly responses: ResponseMemory;
+}
+
+function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dispatcher {
+  const { config, clock, logger } = options;
+  const { metrics, purgatory, responses } = owners;
+  const { identity, wal, logs, meta } = owners.storage;
+  const { brokerId } = identity;
+  const configs = new TopicConfigs(topicDefaultsOf(config));
+  const sessions = new FetchSessionCache({
+    sessionsMax: config.fetchSessionsMax,
+    clock,
+    random: systemRandom,
+  });
+  const { numPartitions } = config;
+  const handlers = createHandlers({
+    cluster: clusterViewOf(config, identity),
+    produce: {
+      wal,
+      logs,
+      meta,
+      clock,
+      rules: new ProduceRulesCache(configs),
+      onAppended: (sizeBytes, recordCount) => {
+        metrics.producedBytesTotal.increment(sizeBytes);
+        metrics.producedRecordsTotal.increment(recordCount);
+      },
+    },
+    fetch: {
+      wal,
+      logs,
+      meta,
+      sessions,
+      purgatory,
+      fetchMaxBytes: Math.min(config.fetchMaxBytes, config.inFlightBytesMax / 4),
+      whenMemory: () => responses.whenFree(),
+      onFetched: (sizeBytes) => metrics.fetchedBytesTotal.increment(sizeBytes),
+    },
+    topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions }),
+    configs,
+    brokerConfigs: brokerConfigsOf(config, brokerId),
+    isAutoCreateEnabled: config.autoCreateTopicsEnable,
+    coordinatorHandlers: [],
+  });
+  return new Dispatcher({ handlers, clock, logger, observe: requestObserver(metrics) });
+}
+
+function createListener(
+  { config, clock, logger }: BrokerOptions,
+  owners: { dispatcher: Dispatcher; metrics: Metrics; responses: ResponseMemory },
+): Listener {
+  const { dispatcher, metrics, responses } = owners;
+  const listener = new Listener({
+    hostname: config.bindAddr,
+    port: config.kafkaPort,
+    connectionsMax: config.connectionsMax,
+    connectionsMaxIdleMs: config.connectionsMaxIdleMs,
+    clock,
+    logger,
+    shared: {
+      dispatcher,
+      clock,
+      logger,
+      intake: new IntakeBudget(config.inFlightBytesMax / 2, clock),
+      frameBytesLimit: Math.min(config.frameBytesLimit, config.inFlightBytesMax),
+      inFlightRequestsMax: config.connectionInFlightRequestsMax,
+      onUnsentChange: (deltaBytes) => responses.change(deltaBytes),
+    },
+    onAccepted: () => metrics.connectionsTotal.increment(),
+    onRejected: () => metrics.connectionsRejectedTotal.increment(),
+  });
+  return listener;
+}
+
+/** Clients are told the advertised address; without one, that through which they came. */
+function clusterViewOf(
+  { advertisedAddr }: Config,
+  { clusterId, brokerId, leaderEpoch }: Storage["identity"],
+): ClusterView {
+  return {
+    clusterId,
+    brokerId,
+    leaderEpoch,
+    endpointOf: ({ connection }) => ({
+      host: advertisedAddr?.host ?? connection.localAddress,
+      port: advertisedAddr?.port ?? connection.localPort,
+    }),
+  };
+}
+
+function requestObserver(metrics: Metrics) {
+  const counters = new Map<number, { increment(): void }>();
+  return (apiKey: number, elapsedSeconds: number): void => {
+    if (apiKey === ApiKey.produce) metrics.produceLatencySeconds.observe(elapsedSeconds);
+    else if (apiKey === ApiKey.fetch) metrics.fetchLatencySeconds.observe(elapsedSeconds);
+    let counter = counters.get(apiKey);
+    if (counter === undefined) {
+      const name = API_MESSAGES.find((api) => api.apiKey === apiKey)?.name;
+      counter = metrics.requestsTotal.with(name ?? String(apiKey));
+      counters.set(apiKey, counter);
+    }
+    counter.increment();
+  };
+}
+
+/** Resolves when every request is answered, or after `DRAIN_MS_MAX`. */
+function drained(listener: Listener, clock: Clock): Promise<void> {
+  const deadlineMs = clock.monotonicMs() + DRAIN_MS_MAX;
+  return new Promise((resolve) => {
+    const poll = (): void => {
+      if (!listener.hasRequests || clock.monotonicMs() > deadlineMs) resolve();
+      else clock.after(DRAIN_POLL_MS, poll);
+    };
+    poll();
+  });
+}

@@ -1,0 +1,143 @@
+/**
+ * All partitions of the broker: found by topic id and index, created and deleted with their topics,
+ * filled from the WAL at start, and moved on when the WAL has become durable.
+ */
+
+import { assert } from "../core/assert.ts";
+import type { Clock } from "../core/clock.ts";
+import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import type { Wal } from "../wal/wal.ts";
+import { type Appended, type IncomingBatch, Partition, type RecoveredBatch } from "./partition.ts";
+
+export interface LogManagerOptions {
+  readonly clock: Clock;
+  /** Written into each batch; rises at each unclean start. */
+  readonly leaderEpoch: number;
+  /** Limit of the memory that the batch indexes of all partitions take together. */
+  readonly batchIndexBytesMax: number;
+}
+
+/** An append whose batch is not durable yet. */
+interface PendingAppend {
+  readonly partition: Partition;
+  readonly endAddress: number;
+  readonly endOffset: number;
+}
+
+/** The single writer of all logs. */
+export class LogManager {
+  readonly leaderEpoch: number;
+  #wal: Wal | undefined;
+  readonly #clock: Clock;
+  readonly #batchIndexBytesMax: number;
+  readonly #topics = new Map<string, Partition[]>();
+  /** In WAL order; those before `#pendingStart` are durable. */
+  #pending: PendingAppend[] = [];
+  #pendingStart = 0;
+  #batchIndexBytes = 0;
+
+  constructor(options: LogManagerOptions) {
+    this.#clock = options.clock;
+    this.leaderEpoch = options.leaderEpoch;
+    this.#batchIndexBytesMax = options.batchIndexBytesMax;
+  }
+
+  /** From here on batches can be appended; before, they can be recovered. */
+  attach(wal: Wal): void {
+    assert(this.#wal === undefined, "attached twice");
+    this.#wal = wal;
+    wal.onDurable((address) => this.#onDurable(address));
+  }
+
+  /** Memory of all batch indexes. */
+  get batchIndexBytes(): number {
+    return this.#batchIndexBytes;
+  }
+
+  /** Creates partitions up to `partitionCount` for a topic that is new or has grown. */
+  ensureTopic(topic: { topicId: string; name: string; partitionCount: number }): void {
+    const partitions = this.#topics.get(topic.topicId) ?? [];
+    const shared = partitions[0]?.topic ?? {
+      topicId: topic.topicId,
+      topicIdBytes: Buffer.from(topic.topicId, "base64url"),
+      name: topic.name,
+    };
+    for (let index = partitions.length; index < topic.partitionCount; index += 1) {
+      partitions.push(new Partition(shared, index));
+    }
+    this.#topics.set(topic.topicId, partitions);
+  }
+
+  /** Forgets a topic's partitions. Its WAL entries are skipped from now on. */
+  deleteTopic(topicId: string): void {
+    const partitions = this.#topics.get(topicId) ?? [];
+    this.#topics.delete(topicId);
+    for (const partition of partitions) {
+      this.#batchIndexBytes -= partition.batches.sizeBytes;
+      partition.delete();
+    }
+  }
+
+  /** The partition, if it exists. */
+  partition(topicId: string, index: number): Partition | undefined {
+    return this.#topics.get(topicId)?.[index];
+  }
+
+  /** Every partition of every topic. */
+  *partitions(): Generator<Partition> {
+    for (const partitions of this.#topics.values()) yield* partitions;
+  }
+
+  /** Appends to `partition`; the batch is shown once the WAL is durable up to the returned address. */
+  append(partition: Partition, batch: IncomingBatch): Appended {
+    if (this.#batchIndexBytes >= this.#batchIndexBytesMax) {
+      throw new KafkaError(
+        ErrorCode.kafkaStorageError,
+        `The index of batches in the WAL has reached its limit of ${this.#batchIndexBytesMax} bytes.`,
+      );
+    }
+    assert(this.#wal !== undefined, "append before attach");
+    const indexBytesBefore = partition.batches.sizeBytes;
+    const now = { leaderEpoch: this.leaderEpoch, nowMs: this.#clock.nowMs() };
+    const appended = partition.append(this.#wal, batch, now);
+    this.#batchIndexBytes += partition.batches.sizeBytes - indexBytesBefore;
+    if (!appended.isDuplicate) {
+      this.#pending.push({
+        partition,
+        endAddress: appended.endAddress,
+        endOffset: partition.logEndOffset,
+      });
+    }
+    return appended;
+  }
+
+  /** Takes in a batch found in the WAL at start; of a topic that is gone, nothing is done. */
+  recover(place: { topicId: string; partition: number }, batch: RecoveredBatch): void {
+    const partition = this.partition(place.topicId, place.partition);
+    if (partition === undefined) return;
+    const indexBytesBefore = partition.batches.sizeBytes;
+    partition.recover(batch, this.#clock.nowMs());
+    this.#batchIndexBytes += partition.batches.sizeBytes - indexBytesBefore;
+  }
+
+  /** Forgets producers that have been silent since `beforeMs`. */
+  expireProducers(beforeMs: number): void {
+    for (const partition of this.partitions()) partition.producers.expire(beforeMs);
+  }
+
+  #onDurable(durableAddress: number): void {
+    const touched = new Set<Partition>();
+    let next = this.#pending[this.#pendingStart];
+    while (next !== undefined && next.endAddress <= durableAddress) {
+      next.partition.advance(next.endOffset);
+      touched.add(next.partition);
+      this.#pendingStart += 1;
+      next = this.#pending[this.#pendingStart];
+    }
+    if (this.#pendingStart > 1024 && this.#pendingStart * 2 > this.#pending.length) {
+      this.#pending = this.#pending.slice(this.#pendingStart);
+      this.#pendingStart = 0;
+    }
+    for (const partition of touched) partition.wake();
+  }
+}

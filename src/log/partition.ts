@@ -1,0 +1,179 @@
+/**
+ * One partition's log: assigns offsets, keeps the index of its batches and its producers' state.
+ *
+ * Invariants: logStartOffset <= highWatermark <= logEndOffset. `highWatermark` is the durable end:
+ * nothing at or beyond it is ever shown, so no offset ever holds two values. Records live in the
+ * WAL; the partition knows where.
+ */
+
+import { assert } from "../core/assert.ts";
+import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import type { BatchHeader } from "../protocol/record-batch.ts";
+import type { Wal } from "../wal/wal.ts";
+import { ENTRY_HEADER_BYTES } from "../wal/wal-format.ts";
+import { BatchIndex } from "./batch-index.ts";
+import { ProducerState } from "./producer-state.ts";
+
+/** What all partitions of a topic share; replaced as a whole when the topic's configs change. */
+export interface TopicLog {
+  readonly topicId: string;
+  readonly topicIdBytes: Uint8Array;
+  readonly name: string;
+}
+
+/** A validated batch on its way into the log: `bytes[start, end)`. */
+export interface IncomingBatch {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly header: BatchHeader;
+}
+
+/** Where a batch went. */
+export interface Appended {
+  readonly baseOffset: number;
+  /** End in the WAL, exclusive: durable once the WAL's durable address reaches it. */
+  readonly endAddress: number;
+  /** The batch was in the log already; `baseOffset` is its first one. */
+  readonly isDuplicate: boolean;
+}
+
+/** A batch read back from the WAL at start. */
+export interface RecoveredBatch {
+  readonly header: BatchHeader;
+  readonly address: number;
+  readonly sizeBytes: number;
+  readonly isLegacy: boolean;
+}
+
+/** The owner of a partition's offsets. */
+export class Partition {
+  readonly topic: TopicLog;
+  readonly index: number;
+  readonly batches = new BatchIndex(ENTRY_HEADER_BYTES);
+  readonly producers = new ProducerState();
+  /** Called when `highWatermark` rises, or the partition is deleted. */
+  readonly waiters = new Set<() => void>();
+  #logEndOffset = 0;
+  #highWatermark = 0;
+  #isDeleted = false;
+
+  constructor(topic: TopicLog, index: number) {
+    this.topic = topic;
+    this.index = index;
+  }
+
+  /** First offset kept. */
+  get logStartOffset(): number {
+    return 0;
+  }
+
+  /** Next offset to be written. */
+  get logEndOffset(): number {
+    return this.#logEndOffset;
+  }
+
+  /** Exclusive end of what consumers see. */
+  get highWatermark(): number {
+    return this.#highWatermark;
+  }
+
+  /** Exclusive end of what read_committed consumers see: without transactions, the high watermark. */
+  get lastStableOffset(): number {
+    return this.#highWatermark;
+  }
+
+  get isDeleted(): boolean {
+    return this.#isDeleted;
+  }
+
+  /** About how many bytes a fetch from `offset` finds below the high watermark, counted up to `limitBytes`. */
+  availableBytes(offset: number, limitBytes: number): number {
+    if (offset >= this.#highWatermark) return 0;
+    if (limitBytes <= 1) return limitBytes;
+    let sizeBytes = 0;
+    let index = Math.max(0, this.batches.indexOfOffset(offset));
+    for (; index < this.batches.runCount && sizeBytes < limitBytes; index += 1) {
+      const run = this.batches.runAt(index);
+      if (run.baseOffset >= this.#highWatermark) break;
+      sizeBytes += run.spanBytes;
+    }
+    return Math.min(sizeBytes, limitBytes);
+  }
+
+  /**
+   * Appends a batch behind all others. The WAL must have room for it.
+   * @throws KafkaError by the producer state and the WAL; then nothing has changed
+   */
+  append(wal: Wal, batch: IncomingBatch, now: { leaderEpoch: number; nowMs: number }): Appended {
+    const { header } = batch;
+    const isIdempotent = header.producerId >= 0;
+    if (this.#isDeleted) {
+      throw new KafkaError(ErrorCode.unknownTopicOrPartition, "The topic is being deleted.");
+    }
+    if (isIdempotent) {
+      const repeated = this.producers.check(header);
+      if (repeated !== undefined) {
+        // Its first copy may not be durable yet: the answer waits for everything appended so far.
+        const { baseOffset } = repeated;
+        return { baseOffset, endAddress: wal.appendedAddress, isDuplicate: true };
+      }
+    }
+    const baseOffset = this.#logEndOffset;
+    const address = wal.appendBatch({
+      topicIdBytes: this.topic.topicIdBytes,
+      partition: this.index,
+      baseOffset,
+      leaderEpoch: now.leaderEpoch,
+      bytes: batch.bytes,
+      start: batch.start,
+      end: batch.end,
+    });
+    this.batches.append({
+      baseOffset,
+      address,
+      sizeBytes: batch.end - batch.start,
+      maxTimestampMs: header.maxTimestampMs,
+      isLegacy: false,
+    });
+    if (isIdempotent) this.producers.update(header, { baseOffset, nowMs: now.nowMs });
+    this.#logEndOffset = baseOffset + header.lastOffsetDelta + 1;
+    return { baseOffset, endAddress: wal.appendedAddress, isDuplicate: false };
+  }
+
+  /** Takes in a batch that the WAL still has, in order of offsets. It is durable. */
+  recover(batch: RecoveredBatch, nowMs: number): void {
+    const { header } = batch;
+    assert(header.baseOffset >= this.#logEndOffset, "recovered offsets rise");
+    this.batches.append({
+      baseOffset: header.baseOffset,
+      address: batch.address,
+      sizeBytes: batch.sizeBytes,
+      maxTimestampMs: header.maxTimestampMs,
+      isLegacy: batch.isLegacy,
+    });
+    if (header.producerId >= 0) {
+      this.producers.update(header, { baseOffset: header.baseOffset, nowMs });
+    }
+    this.#logEndOffset = header.baseOffset + header.lastOffsetDelta + 1;
+    this.#highWatermark = this.#logEndOffset;
+  }
+
+  /** Everything below `highWatermark` has become durable. */
+  advance(highWatermark: number): void {
+    assert(highWatermark <= this.#logEndOffset, "the high watermark is within the log");
+    if (highWatermark <= this.#highWatermark) return;
+    this.#highWatermark = highWatermark;
+  }
+
+  /** Tells the waiters. They may remove themselves. */
+  wake(): void {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+
+  /** Nothing is read or appended any more. */
+  delete(): void {
+    this.#isDeleted = true;
+    this.wake();
+  }
+}

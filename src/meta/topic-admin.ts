@@ -1,0 +1,207 @@
+/** The rules by which topics are created, grown and deleted; every door (Kafka, HTTP) goes through them. */
+
+import type { Clock } from "../core/clock.ts";
+import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import { randomUuid } from "../protocol/uuid.ts";
+import type { MetaStore, Topic } from "./meta-store.ts";
+import type { TopicConfigs } from "./topic-configs.ts";
+import { topicNameFaultOf } from "./topic-name.ts";
+
+/** Partitions that one request may create (Kafka's own limit). */
+export const PARTITION_COUNT_MAX = 10_000;
+/** The client leaves it to the broker. */
+const BROKER_DEFAULT = -1;
+
+/** A topic to create, as CreateTopics says it. */
+export interface NewTopic {
+  readonly name: string;
+  /** -1: the broker's default, or what `assignments` say. */
+  readonly partitionCount: number;
+  /** -1: the broker's default. */
+  readonly replicationFactor: number;
+  readonly assignments: readonly ReplicaAssignment[];
+  readonly configs: Readonly<Record<string, string | null>>;
+}
+
+/** The brokers that a client wants to hold a partition. */
+export interface ReplicaAssignment {
+  readonly partitionIndex: number;
+  readonly brokerIds: readonly number[];
+}
+
+export interface TopicAdminOptions {
+  readonly meta: MetaStore;
+  readonly configs: TopicConfigs;
+  readonly clock: Clock;
+  readonly brokerId: number;
+  /** Partitions of a topic whose creator does not say (`num.partitions`). */
+  readonly numPartitions: number;
+}
+
+/** Checks, then commits. Every method throws a KafkaError with the code that the client is to see. */
+export class TopicAdmin {
+  readonly #options: TopicAdminOptions;
+
+  constructor(options: TopicAdminOptions) {
+    this.#options = options;
+  }
+
+  /** The topic that `create` would make. @throws KafkaError */
+  plan(wanted: NewTopic): Topic {
+    const { meta, clock } = this.#options;
+    const { name } = wanted;
+    const nameFault = topicNameFaultOf(name);
+    if (nameFault !== undefined) throw invalidTopic(nameFault);
+    if (meta.topic(name) !== undefined || meta.topicCreation(name) !== undefined) {
+      throw new KafkaError(ErrorCode.topicAlreadyExists, `Topic '${name}' already exists.`);
+    }
+    const colliding = meta.collidingTopic(name);
+    if (colliding !== undefined) {
+      throw invalidTopic(`Topic '${name}' collides with existing topic: ${colliding}`);
+    }
+    const partitionCount = this.#partitionCountOf(wanted);
+    return {
+      topicId: randomUuid(),
+      name,
+      partitionCount,
+      configs: this.#configsOf(wanted.configs),
+      createdMs: clock.nowMs(),
+    };
+  }
+
+  /** Creates a topic; it is usable when this resolves. */
+  async create(wanted: NewTopic): Promise<Topic> {
+    const topic = this.plan(wanted);
+    await this.#options.meta.commit({ kind: "topicCreated", topic });
+    return topic;
+  }
+
+  /** Creates a topic with all defaults, or waits for whoever is creating it. */
+  async ensure(name: string): Promise<Topic> {
+    const { meta } = this.#options;
+    await meta.topicCreation(name);
+    const existing = meta.topic(name);
+    if (existing !== undefined) return existing;
+    const defaults = { partitionCount: BROKER_DEFAULT, replicationFactor: BROKER_DEFAULT };
+    return this.create({ name, ...defaults, assignments: [], configs: {} });
+  }
+
+  /** Raises the number of partitions. `isTrial`: only checks. */
+  async grow(
+    name: string,
+    partitionCount: number,
+    details: { assignments: readonly (readonly number[])[] | null; isTrial: boolean },
+  ): Promise<void> {
+    const topic = this.#options.meta.topic(name);
+    if (topic === undefined) {
+      throw new KafkaError(
+        ErrorCode.unknownTopicOrPartition,
+        "This server does not host this topic-partition.",
+      );
+    }
+    this.#checkGrowth(topic, partitionCount, details.assignments);
+    if (details.isTrial) return;
+    const { topicId } = topic;
+    await this.#options.meta.commit({ kind: "partitionsAdded", topicId, partitionCount });
+  }
+
+  /** Deletes a topic; its records are gone from every read when this resolves. */
+  async delete(topic: Topic): Promise<void> {
+    const { topicId, name } = topic;
+    await this.#options.meta.commit({ kind: "topicDeleted", topicId, name });
+  }
+
+  #partitionCountOf(wanted: NewTopic): number {
+    if (wanted.assignments.length > 0) return this.#assignedPartitionCountOf(wanted);
+    if (wanted.replicationFactor !== BROKER_DEFAULT && wanted.replicationFactor !== 1) {
+      throw new KafkaError(
+        ErrorCode.invalidReplicationFactor,
+        wanted.replicationFactor <= 0
+          ? "Replication factor must be larger than 0, or -1 to use the default value."
+          : `Unable to replicate the partition ${wanted.replicationFactor} time(s): there is 1 broker.`,
+      );
+    }
+    if (wanted.partitionCount === BROKER_DEFAULT) return this.#options.numPartitions;
+    if (wanted.partitionCount <= 0) {
+      throw new KafkaError(
+        ErrorCode.invalidPartitions,
+        "Number of partitions was set to an invalid non-positive value.",
+      );
+    }
+    checkPartitionCount(wanted.partitionCount);
+    return wanted.partitionCount;
+  }
+
+  #assignedPartitionCountOf({ assignments, partitionCount, replicationFactor }: NewTopic): number {
+    if (partitionCount !== BROKER_DEFAULT || replicationFactor !== BROKER_DEFAULT) {
+      throw new KafkaError(
+        ErrorCode.invalidRequest,
+        "A manual partition assignment was specified, but the number of partitions or the replication factor was not set to -1.",
+      );
+    }
+    checkPartitionCount(assignments.length);
+    const indexes = assignments.map(({ partitionIndex }) => partitionIndex).sort((a, b) => a - b);
+    if (indexes.some((partitionIndex, place) => partitionIndex !== place)) {
+      throw new KafkaError(
+        ErrorCode.invalidReplicaAssignment,
+        "partitions should be a consecutive 0-based integer sequence",
+      );
+    }
+    for (const { brokerIds } of assignments) this.#checkBrokers(brokerIds);
+    return assignments.length;
+  }
+
+  #checkBrokers(brokerIds: readonly number[]): void {
+    const isHere = brokerIds.length === 1 && brokerIds[0] === this.#options.brokerId;
+    if (isHere) return;
+    throw new KafkaError(
+      ErrorCode.invalidReplicaAssignment,
+      `The manual partition assignment must name broker ${this.#options.brokerId} and no other.`,
+    );
+  }
+
+  #checkGrowth(
+    topic: Topic,
+    partitionCount: number,
+    assignments: readonly (readonly number[])[] | null,
+  ): void {
+    const { partitionCount: current } = topic;
+    if (partitionCount <= current) {
+      const problem =
+        partitionCount === current
+          ? `Topic already has ${current} partition(s).`
+          : `The topic ${topic.name} currently has ${current} partition(s); ${partitionCount} would not be an increase.`;
+      throw new KafkaError(ErrorCode.invalidPartitions, problem);
+    }
+    checkPartitionCount(partitionCount - current);
+    if (assignments === null) return;
+    if (assignments.length !== partitionCount - current) {
+      throw new KafkaError(
+        ErrorCode.invalidReplicaAssignment,
+        `Attempted to add ${partitionCount - current} additional partition(s), but only ${assignments.length} assignment(s) were specified.`,
+      );
+    }
+    for (const brokerIds of assignments) this.#checkBrokers(brokerIds);
+  }
+
+  #configsOf(wanted: Readonly<Record<string, string | null>>): Record<string, string> {
+    this.#options.configs.validate(wanted);
+    const configs: Record<string, string> = {};
+    for (const [name, value] of Object.entries(wanted)) {
+      if (value !== null) configs[name] = value;
+    }
+    return configs;
+  }
+}
+
+function checkPartitionCount(partitionCount: number): void {
+  if (partitionCount <= PARTITION_COUNT_MAX) return;
+  throw new KafkaError(
+    ErrorCode.policyViolation,
+    "Excessively large number of partitions per request.",
+  );
+}
+
+function invalidTopic(message: string): KafkaError {
+  return new KafkaError(ErrorCode.invalidTopicException, message);
+}

@@ -1,0 +1,283 @@
+/**
+ * One client's connection: frames in, responses out in the order of their requests.
+ *
+ * - A request starts when the one before it has taken effect; responses that are ready leave in one
+ *   write per wake-up.
+ * - A client that reads slowly is not read from: while bytes wait for the socket, nothing starts.
+ * - Memory is bounded by what has arrived (`IntakeBudget`) and by `inFlightRequestsMax`.
+ */
+
+import type { Dispatcher, ResponseWriter } from "../api/dispatcher.ts";
+import type { ClientConnection } from "../api/handler.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import { Writer } from "../protocol/writer.ts";
+import { FrameBuffer } from "./frame-buffer.ts";
+import type { IntakeBudget, IntakeWaiter } from "./intake-budget.ts";
+
+/** What a connection needs of a socket. */
+export interface ByteSocket {
+  /** @returns how many bytes were taken: 0 when full, -1 when closed. */
+  write(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
+  terminate(): void;
+}
+
+/** What all connections of a listener share. */
+export interface ConnectionShared {
+  readonly dispatcher: Dispatcher;
+  readonly intake: IntakeBudget;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly frameBytesLimit: number;
+  readonly inFlightRequestsMax: number;
+  /** Told how many bytes wait for slow readers, as they come and go. */
+  onUnsentChange(deltaBytes: number): void;
+}
+
+/** Addresses of a connection. */
+export interface ConnectionEnds {
+  readonly id: number;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** A started request; its response leaves when it is at the head of the queue. */
+interface Slot {
+  response: "waiting" | "none" | ResponseWriter;
+}
+
+/** One write at most. */
+const WRITE_BYTES_MAX = 1024 * 1024;
+/** While a request keeps the connection busy, this much of the next ones is read ahead. */
+const READ_AHEAD_BYTES_MAX = 64 * 1024;
+/** A request that is half here may hold this much without asking the budget. */
+const INTAKE_FREE_BYTES = 4096;
+
+/** Every connection encodes into it and hands it to its socket before giving up control. */
+const sharedWriter = new Writer(64 * 1024);
+
+/** The owner of one socket's order. */
+export class Connection implements ClientConnection, IntakeWaiter {
+  readonly id: number;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** When bytes last came or went, on the monotonic clock. */
+  lastActiveMs: number;
+  readonly #socket: ByteSocket;
+  readonly #shared: ConnectionShared;
+  readonly #frames: FrameBuffer;
+  readonly #slots: Slot[] = [];
+  readonly #closeListeners = new Set<() => void>();
+  #heldBytes = 0;
+  #unsent: Uint8Array | undefined;
+  #isBusy = false;
+  #isFrameHeld = false;
+  #isClosed = false;
+  #isPaused = false;
+  #isIntakeDenied = false;
+  #isFlushScheduled = false;
+
+  constructor(socket: ByteSocket, ends: ConnectionEnds, shared: ConnectionShared) {
+    this.#socket = socket;
+    this.#shared = shared;
+    this.id = ends.id;
+    this.remoteAddress = ends.remoteAddress;
+    this.localAddress = ends.localAddress;
+    this.localPort = ends.localPort;
+    this.lastActiveMs = shared.clock.monotonicMs();
+    this.#frames = new FrameBuffer(shared.frameBytesLimit);
+  }
+
+  /** Whether a request has been started and not answered. */
+  get hasRequests(): boolean {
+    return this.#slots.length > 0 || this.#unsent !== undefined;
+  }
+
+  onClose(listener: () => void): () => void {
+    if (this.#isClosed) listener();
+    else this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
+  /** Bytes have arrived. */
+  onData(chunk: Uint8Array): void {
+    this.lastActiveMs = this.#shared.clock.monotonicMs();
+    this.#frames.push(chunk);
+    this.#pump();
+  }
+
+  /** The socket takes bytes again. */
+  onDrain(): void {
+    this.lastActiveMs = this.#shared.clock.monotonicMs();
+    const unsent = this.#unsent;
+    if (unsent !== undefined) {
+      this.#setUnsent(undefined);
+      this.#send(unsent);
+    }
+    if (this.#unsent === undefined) this.#flush();
+  }
+
+  /** The socket is gone. */
+  onClosed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#setUnsent(undefined);
+    this.#slots.length = 0;
+    this.#shared.intake.leave(this);
+    this.#shared.intake.change(-this.#heldBytes);
+    this.#heldBytes = 0;
+    for (const listener of this.#closeListeners) listener();
+    this.#closeListeners.clear();
+  }
+
+  /** Ends the connection at once; `reason` is for the log. */
+  close(reason: string): void {
+    if (this.#isClosed) return;
+    const { remoteAddress, id } = this;
+    this.#shared.logger.info("connection.closed", { connection: id, remoteAddress, reason });
+    this.onClosed();
+    this.#socket.terminate();
+  }
+
+  resumeIntake(): void {
+    this.#isIntakeDenied = false;
+    this.#adjustReading();
+  }
+
+  endTurn(): void {
+    this.#isIntakeDenied = !this.#shared.intake.mayRead(this);
+    this.#adjustReading();
+  }
+
+  /** Starts every request that may start now. */
+  #pump(): void {
+    try {
+      while (this.#mayStart()) {
+        const frame = this.#frames.peek();
+        if (frame === undefined) break;
+        this.#start(frame);
+        if (!this.#isFrameHeld) this.#frames.consume();
+      }
+    } catch (thrown) {
+      this.close(thrown instanceof Error ? thrown.message : String(thrown));
+    }
+    if (!this.#isFrameHeld) this.#frames.settle();
+    this.#account();
+    this.#adjustReading();
+  }
+
+  #mayStart(): boolean {
+    return (
+      !this.#isClosed &&
+      !this.#isBusy &&
+      this.#unsent === undefined &&
+      this.#slots.length < this.#shared.inFlightRequestsMax
+    );
+  }
+
+  #start(frame: Uint8Array): void {
+    const started = this.#shared.dispatcher.start(this, frame);
+    const slot: Slot = { response: "waiting" };
+    this.#slots.push(slot);
+    if (started.effectsDone !== undefined) {
+      this.#isBusy = true;
+      this.#isFrameHeld = started.holdsFrame;
+      started.effectsDone.then(() => this.#onEffectsDone(), this.#onFailure);
+    }
+    if (started.response instanceof Promise) {
+      started.response.then((response) => this.#onResponse(slot, response), this.#onFailure);
+    } else {
+      this.#onResponse(slot, started.response);
+    }
+  }
+
+  readonly #onFailure = (thrown: unknown): void => {
+    this.close(thrown instanceof Error ? thrown.message : String(thrown));
+  };
+
+  #onEffectsDone(): void {
+    if (this.#isClosed) return;
+    this.#isBusy = false;
+    if (this.#isFrameHeld) this.#frames.consume();
+    this.#isFrameHeld = false;
+    this.#pump();
+  }
+
+  #onResponse(slot: Slot, response: ResponseWriter | undefined): void {
+    slot.response = response ?? "none";
+    if (this.#isFlushScheduled || this.#isClosed || this.#slots[0]?.response === "waiting") return;
+    this.#isFlushScheduled = true;
+    queueMicrotask(() => {
+      this.#isFlushScheduled = false;
+      if (this.#unsent === undefined) this.#flush();
+    });
+  }
+
+  /** Sends the ready responses at the head of the queue, then starts what waited for them. */
+  #flush(): void {
+    let isAnyReady = this.#encodeReady();
+    while (isAnyReady) {
+      if (sharedWriter.position > 0) this.#send(sharedWriter.bytesWritten());
+      isAnyReady = this.#unsent === undefined && !this.#isClosed && this.#encodeReady();
+    }
+    if (!this.#isClosed) this.#pump();
+  }
+
+  /** Encodes responses up to about one write. @returns whether there were any. */
+  #encodeReady(): boolean {
+    sharedWriter.reset();
+    let count = 0;
+    let head = this.#slots[0];
+    while (head !== undefined && head.response !== "waiting") {
+      if (sharedWriter.position >= WRITE_BYTES_MAX) break;
+      if (head.response !== "none") head.response(sharedWriter);
+      this.#slots.shift();
+      count += 1;
+      head = this.#slots[0];
+    }
+    return count > 0;
+  }
+
+  #send(bytes: Uint8Array): void {
+    const takenBytes = this.#socket.write(bytes);
+    this.lastActiveMs = this.#shared.clock.monotonicMs();
+    if (takenBytes < 0) this.onClosed();
+    else if (takenBytes < bytes.length) this.#setUnsent(bytes.slice(takenBytes));
+  }
+
+  #setUnsent(unsent: Uint8Array | undefined): void {
+    this.#shared.onUnsentChange((unsent?.length ?? 0) - (this.#unsent?.length ?? 0));
+    this.#unsent = unsent;
+  }
+
+  /** Counts the memory of half-received requests, and asks whether more may come. */
+  #account(): void {
+    if (this.#isClosed) return;
+    const { intake } = this.#shared;
+    const heldBytes = this.#frames.heldBytes;
+    intake.change(heldBytes - this.#heldBytes);
+    this.#heldBytes = heldBytes;
+    if (this.#frames.bufferedBytes <= INTAKE_FREE_BYTES) {
+      this.#isIntakeDenied = false;
+      intake.leave(this);
+    } else {
+      this.#isIntakeDenied = !intake.mayRead(this);
+    }
+  }
+
+  /** Reads from the socket, or does not. A socket that is not read does not tell that it was closed. */
+  #adjustReading(): void {
+    if (this.#isClosed) return;
+    const isAhead =
+      this.#frames.bufferedBytes > READ_AHEAD_BYTES_MAX && (this.#isBusy || !this.#mayStart());
+    const isPauseDue = isAhead || this.#isIntakeDenied || this.#unsent !== undefined;
+    if (isPauseDue === this.#isPaused) return;
+    this.#isPaused = isPauseDue;
+    if (isPauseDue) this.#socket.pause();
+    else this.#socket.resume();
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Cuts the bytes of one connection into frames: an int32 length, then as many bytes
+ * (source: https://kafka.apache.org/protocol, "Protocol Primitive Types" and "Common Request and Response Structure").
+ *
+ * A frame that came whole in one chunk is a view of the chunk. A cut one is put together in a buffer
+ * of our own, which grows with what has arrived, never to what was announced. No chunk is kept:
+ * `settle` copies what is left of it.
+ */
+
+import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+
+const LENGTH_BYTES = 4;
+/** An own buffer up to this size is kept for the next frame. */
+const KEPT_BYTES_MAX = 64 * 1024;
+const EMPTY = new Uint8Array(0);
+
+/** The bytes that have arrived and are not consumed. */
+export class FrameBuffer {
+  readonly #frameBytesLimit: number;
+  #bytes: Uint8Array = EMPTY;
+  #isOwned = true;
+  #start = 0;
+  #end = 0;
+
+  constructor(frameBytesLimit: number) {
+    this.#frameBytesLimit = frameBytesLimit;
+  }
+
+  /** Memory held beyond the call: the own buffer. */
+  get heldBytes(): number {
+    return this.#isOwned ? this.#bytes.length : 0;
+  }
+
+  /** Arrived and not consumed. */
+  get bufferedBytes(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Takes in arrived bytes; `chunk` is used in place until `settle`. */
+  push(chunk: Uint8Array): void {
+    if (this.#start === this.#end) {
+      if (this.#isOwned && chunk.length <= this.#bytes.length) {
+        this.#bytes.set(chunk);
+      } else {
+        this.#bytes = chunk;
+        this.#isOwned = false;
+      }
+      this.#start = 0;
+      this.#end = chunk.length;
+      return;
+    }
+    this.#reserve(chunk.length);
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /**
+   * The next whole frame without its length, as a view; it stays valid until `consume`.
+   * @throws KafkaError INVALID_REQUEST if the announced length is negative or beyond the limit
+   */
+  peek(): Uint8Array | undefined {
+    const length = this.#announcedBytes();
+    if (length === undefined || this.bufferedBytes < LENGTH_BYTES + length) return undefined;
+    const start = this.#start + LENGTH_BYTES;
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** Steps over the frame that `peek` returned. */
+  consume(): void {
+    this.#start += LENGTH_BYTES + (this.#announcedBytes() ?? 0);
+  }
+
+  /** Call when no frame is in use: lets go of the chunk, and of memory that is not needed. */
+  settle(): void {
+    if (this.#start === this.#end) {
+      if (!this.#isOwned || this.#bytes.length > KEPT_BYTES_MAX) {
+        this.#bytes = EMPTY;
+        this.#isOwned = true;
+      }
+      this.#start = 0;
+      this.#end = 0;
+      return;
+    }
+    if (!this.#isOwned) this.#reserve(0);
+  }
+
+  #announcedBytes(): number | undefined {
+    if (this.bufferedBytes < LENGTH_BYTES) return undefined;
+    const at = this.#start;
+    const [a = 0, b = 0, c = 0, d = 0] = this.#bytes.subarray(at, at + LENGTH_BYTES);
+    const length = (a << 24) | (b << 16) | (c << 8) | d;
+    if (length < 0 || length > this.#frameBytesLimit) {
+      throw new KafkaError(
+        ErrorCode.invalidRequest,
+        `A request of ${length} bytes was announced; the limit is ${this.#frameBytesLimit}.`,
+      );
+    }
+    return length;
+  }
+
+  /** Moves everything into an own buffer with room for `moreBytes`. */
+  #reserve(moreBytes: number): void {
+    const neededBytes = this.bufferedBytes + moreBytes;
+    if (this.#isOwned && this.#end + moreBytes <= this.#bytes.length) return;
+    const frameBytes = LENGTH_BYTES + (this.#announcedBytes() ?? 0);
+    const capacityBytes = Math.max(neededBytes, Math.min(frameBytes, neededBytes * 2));
+    const bytes = new Uint8Array(capacityBytes);
+    bytes.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#bytes = bytes;
+    this.#isOwned = true;
+  }
+}

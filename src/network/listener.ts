@@ -1,0 +1,120 @@
+/** Listens for Kafka clients: accepts, counts and limits connections, and closes idle ones. */
+
+import type { Socket, TCPSocketListener } from "bun";
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import { type ByteSocket, Connection, type ConnectionShared } from "./connection.ts";
+
+/** How often idle connections are looked for. */
+const IDLE_SWEEP_MS = 5000;
+
+export interface ListenerOptions {
+  readonly hostname: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly connectionsMax: number;
+  readonly connectionsMaxIdleMs: number;
+  readonly shared: ConnectionShared;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  onAccepted(): void;
+  onRejected(): void;
+}
+
+/** The owner of all connections. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #connections = new Set<Connection>();
+  readonly #server: TCPSocketListener<Connection | undefined>;
+  #nextConnectionId = 1;
+  #cancelSweep = (): void => {};
+
+  /** Listens at once. @throws the system's error, e.g. with code EADDRINUSE */
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#server = Bun.listen<Connection | undefined>({
+      hostname: options.hostname,
+      port: options.port,
+      socket: {
+        binaryType: "uint8array",
+        open: (socket) => this.#onOpen(socket),
+        data: (socket, chunk) => socket.data?.onData(chunk),
+        drain: (socket) => socket.data?.onDrain(),
+        close: (socket) => this.#onClose(socket),
+        error: (socket) => socket.data?.onClosed(),
+      },
+    });
+    this.#scheduleSweep();
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes no new connections. */
+  stopAccepting(): void {
+    this.#server.stop(false);
+  }
+
+  /** Whether some request is still to be answered. */
+  get hasRequests(): boolean {
+    for (const connection of this.#connections) if (connection.hasRequests) return true;
+    return false;
+  }
+
+  /** Closes every connection. */
+  closeAll(): void {
+    this.#cancelSweep();
+    for (const connection of [...this.#connections]) connection.close("The broker stops.");
+    this.#server.stop(true);
+  }
+
+  #onOpen(socket: Socket<Connection | undefined>): void {
+    const { connectionsMax, clock, shared } = this.#options;
+    if (this.#connections.size >= connectionsMax) {
+      this.#options.onRejected();
+      socket.terminate();
+      return;
+    }
+    socket.setNoDelay(true);
+    const byteSocket: ByteSocket = {
+      write: (bytes) => socket.write(bytes),
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
+      terminate: () => socket.terminate(),
+    };
+    const ends = {
+      id: this.#nextConnectionId,
+      remoteAddress: socket.remoteAddress,
+      localAddress: socket.localAddress,
+      localPort: socket.localPort,
+    };
+    this.#nextConnectionId += 1;
+    const connection = new Connection(byteSocket, ends, shared);
+    connection.lastActiveMs = clock.monotonicMs();
+    socket.data = connection;
+    this.#connections.add(connection);
+    this.#options.onAccepted();
+  }
+
+  #onClose(socket: Socket<Connection | undefined>): void {
+    const connection = socket.data;
+    if (connection === undefined) return;
+    this.#connections.delete(connection);
+    connection.onClosed();
+  }
+
+  #scheduleSweep(): void {
+    this.#cancelSweep = this.#options.clock.after(IDLE_SWEEP_MS, () => {
+      const oldestMs = this.#options.clock.monotonicMs() - this.#options.connectionsMaxIdleMs;
+      for (const connection of [...this.#connections]) {
+        if (connection.lastActiveMs < oldestMs) connection.close("The connection was idle.");
+      }
+      this.#scheduleSweep();
+    });
+  }
+}
