@@ -7,7 +7,7 @@
 
 import { assert } from "../core/assert.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
-import { decodeMetaCommand, encodeMetaCommand } from "./meta-command.ts";
+import { decodeMetaCommand, encodeMetaCommand, MetaRecoveryError } from "./meta-command.ts";
 import type {
   CommittedOffset,
   MetaCommand,
@@ -21,16 +21,20 @@ import type {
 import { OffsetTable } from "./offset-table.ts";
 import { TopicTable } from "./topic-table.ts";
 
-/** The largest command, as Kafka's largest record of its offsets topic (`message.max.bytes`). */
-export const META_ENTRY_BYTES_LIMIT = 1024 * 1024;
+/** The largest command. Kafka's limit for the same is 1 MiB (`message.max.bytes`); JSON takes more. */
+export const META_ENTRY_BYTES_LIMIT = 2 * 1024 * 1024;
 
 /** What the store needs of the WAL. */
 export interface MetaLog {
-  /** Appends synchronously. @returns the address of the entry. */
+  /** Appends synchronously. @returns the address of the entry. @throws KafkaError KAFKA_STORAGE_ERROR */
   appendMetadata(payload: Uint8Array): number;
   /** Rejects if the entry at `address` will never be durable. */
   whenDurable(address: number): Promise<void>;
+  /** Exclusive end of what was appended. */
+  readonly appendedAddress: number;
+  /** Whether an append is sure to succeed; it may without. */
   hasRoom(lengthBytes: number): boolean;
+  /** Resolves when there may be room. @throws KafkaError KAFKA_STORAGE_ERROR if there will be none. */
   whenRoom(lengthBytes: number): Promise<void>;
 }
 
@@ -60,6 +64,13 @@ export class LocalMetaStore implements MetaStore {
     return this.#appliedEnd;
   }
 
+  /** The whole state as commands. Those committed while it is read may be in it or not. */
+  *commands(): Iterable<MetaCommand> {
+    for (const topic of this.#topics.topics()) yield { kind: "topicCreated", topic };
+    yield* this.#offsets.commands();
+    yield { kind: "producerIdsAllocated", nextProducerId: this.#nextProducerId };
+  }
+
   /** Takes in a command of a checkpoint that covers entries below `coveredEnd`. */
   restore(command: MetaCommand, coveredEnd: number): void {
     assert(this.#log === undefined, "restore after attach");
@@ -81,9 +92,14 @@ export class LocalMetaStore implements MetaStore {
     this.#appliedEnd = address + 1;
   }
 
-  /** From here on commands can be committed. */
+  /** From here on commands can be committed. @throws MetaRecoveryError if the log is not the checkpoint's. */
   attach(log: MetaLog): void {
     assert(this.#log === undefined, "attached twice");
+    if (log.appendedAddress < this.#appliedEnd) {
+      throw new MetaRecoveryError(
+        "The metadata checkpoint is newer than the write-ahead log: one of them was replaced. Restore both from one backup.",
+      );
+    }
     this.#log = log;
   }
 
@@ -96,10 +112,8 @@ export class LocalMetaStore implements MetaStore {
       );
     }
     const log = this.#attachedLog();
-    if (this.#room !== undefined || !log.hasRoom(payload.length)) {
-      return await this.#commitInTurn(log, command, payload);
-    }
-    return await this.#appendAndApply(log, command, payload);
+    const applied = this.#room === undefined ? this.#maybeAppend(log, command, payload) : undefined;
+    await (applied ?? this.#appendInTurn(log, command, payload));
   }
 
   topic(name: string): Topic | undefined {
@@ -169,13 +183,13 @@ export class LocalMetaStore implements MetaStore {
   }
 
   /** Waits until all commits before have appended and there is room. */
-  async #commitInTurn(log: MetaLog, command: MetaCommand, payload: Uint8Array): Promise<void> {
+  async #appendInTurn(log: MetaLog, command: MetaCommand, payload: Uint8Array): Promise<void> {
     const before = this.#room;
     const appended = (async () => {
       await before;
       while (!log.hasRoom(payload.length)) await log.whenRoom(payload.length);
       // Wrapped, so that the next commit waits for the append only.
-      return { applied: this.#appendAndApply(log, command, payload) };
+      return { applied: this.#append(log, command, payload) };
     })();
     const turn = appended.then(
       () => {},
@@ -188,8 +202,20 @@ export class LocalMetaStore implements MetaStore {
     await applied;
   }
 
-  /** Everything up to the append happens in the caller's turn. */
-  #appendAndApply(log: MetaLog, command: MetaCommand, payload: Uint8Array): Promise<void> {
+  /** Undefined: the log has no room now, even in what it keeps for metadata. */
+  #maybeAppend(log: MetaLog, command: MetaCommand, payload: Uint8Array): Promise<void> | undefined {
+    try {
+      return this.#append(log, command, payload);
+    } catch (thrown) {
+      const isRoomMissing =
+        thrown instanceof KafkaError && thrown.code === ErrorCode.kafkaStorageError;
+      if (isRoomMissing) return undefined;
+      throw thrown;
+    }
+  }
+
+  /** Everything up to the append happens in the caller's turn. @returns resolves when it is applied. */
+  #append(log: MetaLog, command: MetaCommand, payload: Uint8Array): Promise<void> {
     this.#accepted.check(command);
     const address = log.appendMetadata(payload);
     this.#accepted.apply(command);

@@ -34,40 +34,59 @@ export function encodeMetaCommand(command: MetaCommand): Uint8Array {
   return encoder.encode(JSON.stringify({ version: META_COMMAND_VERSION, command }));
 }
 
+/** Several at once, for the checkpoint: `{"version":1,"commands":[…]}`. */
+export function encodeMetaCommands(commands: readonly MetaCommand[]): Uint8Array {
+  return encoder.encode(JSON.stringify({ version: META_COMMAND_VERSION, commands }));
+}
+
 /** @throws MetaRecoveryError if a newer broker wrote it or it is not a command. */
 export function decodeMetaCommand(payload: Uint8Array): MetaCommand {
-  const envelope = parse(payload);
-  if (typeof envelope["version"] !== "number" || envelope["version"] > META_COMMAND_VERSION) {
-    throw new MetaRecoveryError(
-      `The metadata has version ${String(envelope["version"])}, this broker reads up to ${META_COMMAND_VERSION}: a newer broker wrote it.`,
-    );
-  }
-  const command = envelope["command"];
-  if (!isCommand(command)) {
-    throw new MetaRecoveryError("A metadata entry has a valid checksum but is not a command.");
-  }
+  const { command } = openEnvelope(payload);
+  if (!isCommand(command)) throw new MetaRecoveryError(`${WHAT} is not a command.`);
   return command;
 }
 
-function parse(payload: Uint8Array): Record<string, unknown> {
+/** @throws MetaRecoveryError if a newer broker wrote them or they are not commands. */
+export function decodeMetaCommands(payload: Uint8Array): readonly MetaCommand[] {
+  const { commands } = openEnvelope(payload);
+  if (!Array.isArray(commands) || !commands.every(isCommand)) {
+    throw new MetaRecoveryError(`${WHAT} is not a list of commands.`);
+  }
+  return commands;
+}
+
+type Envelope = Readonly<Record<string, unknown>>;
+
+const WHAT = "A metadata entry has a valid checksum but";
+
+function openEnvelope(payload: Uint8Array): Envelope {
+  const envelope = parse(payload);
+  const { version } = envelope;
+  if (typeof version !== "number" || version > META_COMMAND_VERSION) {
+    throw new MetaRecoveryError(
+      `The metadata has version ${String(version)}, this broker reads up to ${META_COMMAND_VERSION}: a newer broker wrote it.`,
+    );
+  }
+  return envelope;
+}
+
+function parse(payload: Uint8Array): Envelope {
   try {
     const value: unknown = JSON.parse(decoder.decode(payload));
     if (isRecord(value)) return value;
   } catch (cause) {
-    throw new MetaRecoveryError("A metadata entry has a valid checksum but is not JSON.", {
-      cause,
-    });
+    throw new MetaRecoveryError(`${WHAT} is not JSON.`, { cause });
   }
-  throw new MetaRecoveryError("A metadata entry has a valid checksum but is not an object.");
+  throw new MetaRecoveryError(`${WHAT} is not an object.`);
 }
 
 /** The checksum vouches for the fields: only this program wrote them. */
 function isCommand(value: unknown): value is MetaCommand {
-  return (
-    isRecord(value) && typeof value["kind"] === "string" && Object.hasOwn(KINDS, value["kind"])
-  );
+  if (!isRecord(value)) return false;
+  const { kind } = value;
+  return typeof kind === "string" && Object.hasOwn(KINDS, kind);
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Envelope {
   return typeof value === "object" && value !== null;
 }

@@ -8,6 +8,9 @@ import type {
   TopicPartition,
 } from "./meta-store.ts";
 
+/** In a checkpoint. */
+const OFFSETS_PER_COMMAND = 20;
+
 interface GroupEntry {
   stored: StoredGroup | undefined;
   readonly offsets: Map<string, Map<number, CommittedOffset>>;
@@ -46,6 +49,21 @@ export class OffsetTable {
     const offsets = this.#groups.get(groupId)?.offsets ?? [];
     for (const [topic, partitions] of offsets) {
       for (const [partition, committed] of partitions) yield { topic, partition, ...committed };
+    }
+  }
+
+  /** The whole table as commands, each of bounded size. */
+  *commands(): Iterable<MetaCommand> {
+    for (const [groupId, { stored }] of this.#groups) {
+      if (stored) yield { kind: "groupStored", group: stored };
+      let offsets: PartitionOffset[] = [];
+      for (const offset of this.committedOffsets(groupId)) {
+        offsets.push(offset);
+        if (offsets.length < OFFSETS_PER_COMMAND) continue;
+        yield { kind: "offsetsCommitted", groupId, offsets };
+        offsets = [];
+      }
+      if (offsets.length > 0) yield { kind: "offsetsCommitted", groupId, offsets };
     }
   }
 

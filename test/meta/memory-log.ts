@@ -25,8 +25,12 @@ export class MemoryLog implements MetaLog {
     this.sync();
   }
 
+  get appendedAddress(): number {
+    return this.#end;
+  }
+
   appendMetadata(payload: Uint8Array): number {
-    if (this.#isFailed) throw storageError();
+    if (this.#isFailed || this.roomBytes < payload.length) throw storageError();
     const address = this.#end;
     this.#end += payload.length + 64;
     this.roomBytes -= payload.length;
@@ -46,6 +50,7 @@ export class MemoryLog implements MetaLog {
   }
 
   whenRoom(): Promise<void> {
+    if (this.#isFailed) return Promise.reject(storageError());
     return new Promise((resolve) => this.#roomWaiters.push(resolve));
   }
 
