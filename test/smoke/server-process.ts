@@ -5,6 +5,7 @@ import type { Subprocess } from "bun";
 
 const EXECUTABLE = resolve(import.meta.dir, "../../dist/chronik-server");
 const READY_TIMEOUT_MS = 20_000;
+const READY_LINE = /^chronik ready in \d+ ms: kafka \S+:(\d+) http \S+:(\d+) data .+$/m;
 
 export interface Ready {
   readonly kafkaPort: number;
@@ -53,11 +54,16 @@ export class LonelyDirectory {
     this.#spawn({ ...options, flags });
     const server = this.#running;
     if (server === undefined) throw new Error("not started");
-    const [watched, kept] = server.stdout.tee();
-    this.#stdout = new Response(kept).text();
-    const late = setTimeout(() => server.kill("SIGKILL"), READY_TIMEOUT_MS);
-    const ready = await readyLineOf(watched);
-    clearTimeout(late);
+    const ready = await new Promise<Ready | undefined>((resolve) => {
+      const late = setTimeout(() => server.kill("SIGKILL"), READY_TIMEOUT_MS);
+      this.#stdout = readWatched(server.stdout, (text) => {
+        const match = READY_LINE.exec(text);
+        if (match === null) return;
+        clearTimeout(late);
+        resolve({ kafkaPort: Number(match[1]), httpPort: Number(match[2]) });
+      });
+      void this.#stdout.then(() => resolve(undefined)); // The process ended; too late if it was ready.
+    });
     if (ready === undefined) throw new Error(`It never was ready: ${await this.#stderr}`);
     return ready;
   }
@@ -117,15 +123,16 @@ export class LonelyDirectory {
   }
 }
 
-/** The ports in the ready line, or undefined if the output ends without it. */
-async function readyLineOf(output: ReadableStream<Uint8Array>): Promise<Ready | undefined> {
-  const line = /^chronik ready in \d+ ms: kafka \S+:(\d+) http \S+:(\d+) data .+$/m;
+/** The whole output, once it ends; `watch` sees it grow. */
+async function readWatched(
+  output: ReadableStream<Uint8Array>,
+  watch: (text: string) => void,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of output) {
     text += decoder.decode(chunk, { stream: true });
-    const match = line.exec(text);
-    if (match !== null) return { kafkaPort: Number(match[1]), httpPort: Number(match[2]) };
+    watch(text);
   }
-  return undefined;
+  return text;
 }
