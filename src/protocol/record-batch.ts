@@ -179,7 +179,8 @@ export function verifyBatch(bytes: Uint8Array, start: number, end: number): Batc
  * codecs are UNSUPPORTED_COMPRESSION_TYPE instead of UNKNOWN_SERVER_ERROR; a delete horizon, a transactional
  * batch without a producer, and append time even where the records would pass are refused.
  *
- * @throws KafkaError INVALID_RECORD, CORRUPT_MESSAGE, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE.
+ * @throws KafkaError INVALID_RECORD, CORRUPT_MESSAGE, INVALID_TIMESTAMP, INVALID_PRODUCER_EPOCH,
+ *   UNSUPPORTED_COMPRESSION_TYPE.
  */
 export function validateBatch(bytes: Uint8Array, start: number, end: number): BatchHeader {
   checkSoleBatch(bytes, start, end);
@@ -198,6 +199,9 @@ export function validateBatch(bytes: Uint8Array, start: number, end: number): Ba
   if (header.hasDeleteHorizon) throw invalid("Clients may not set a delete horizon.");
   if (header.producerId > NO_PRODUCER_ID && header.baseSequence < 0) {
     throw invalid("A record batch with a producer id needs a sequence number.");
+  }
+  if (header.producerId > NO_PRODUCER_ID && header.producerEpoch < 0) {
+    throw new KafkaError(ErrorCode.invalidProducerEpoch, "A producer's epoch is negative.");
   }
   if (header.isTransactional && header.producerId <= NO_PRODUCER_ID) {
     throw invalid("A transactional record batch needs a producer id.");

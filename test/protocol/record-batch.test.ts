@@ -109,6 +109,11 @@ const faults: readonly (readonly [what: string, bytes: Uint8Array, code: ErrorCo
     invalidRecord,
   ],
   [
+    "a producer without epoch",
+    encodeBatch(batchOf(records, { producerId: 5, baseSequence: 0 })),
+    ErrorCode.invalidProducerEpoch,
+  ],
+  [
     "a transaction without producer",
     encodeBatch(batchOf(records, { isTransactional: true })),
     invalidRecord,
