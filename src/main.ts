@@ -53,7 +53,7 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
     process.exit(exitCode);
   };
   const onFailure = (reason: unknown): void => {
-    logger.error("broker.storage_failed", { reason: reasonOf(reason) });
+    logger.error("broker.failed", { reason: stackOf(reason) });
     void stop(EXIT_CODE_FAILURE); // Ends the process.
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -62,6 +62,8 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
       void stop(0); // Ends the process.
     });
   }
+  process.on("uncaughtException", onFailure);
+  process.on("unhandledRejection", onFailure);
   try {
     broker = await startBroker({
       config,
@@ -82,6 +84,10 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
 
 function reasonOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
 }
 
 async function readTextFile(path: string): Promise<string> {

@@ -219,10 +219,15 @@ export class Connection implements ClientConnection, IntakeWaiter {
 
   /** Sends the ready responses at the head of the queue, then starts what waited for them. */
   #flush(): void {
-    let isAnyReady = this.#encodeReady();
-    while (isAnyReady) {
-      if (sharedWriter.position > 0) this.#send(sharedWriter.bytesWritten());
-      isAnyReady = this.#unsent === undefined && !this.#isClosed && this.#encodeReady();
+    try {
+      while (this.#unsent === undefined && !this.#isClosed && this.#encodeReady()) {
+        if (sharedWriter.position > 0) this.#send(sharedWriter.bytesWritten());
+      }
+    } catch (thrown) {
+      // A response that cannot be encoded is a fault of ours; no other client may suffer from it.
+      const stack = thrown instanceof Error ? thrown.stack : String(thrown);
+      this.#shared.logger.error("response.not_encoded", { connection: this.id, stack });
+      this.close("A response could not be encoded.");
     }
     if (!this.#isClosed) this.#pump();
   }

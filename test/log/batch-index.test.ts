@@ -45,9 +45,8 @@ test("batch index: a run ends at its limit and at a legacy entry", () => {
   expect(index.runAt(2).isLegacy).toBe(true);
 });
 
-test("batch index: finds every offset and every time as a linear search does", () => {
+test(`batch index: finds every offset and time as a linear search does (SEED=${SEED})`, () => {
   const random = seededRandom(SEED);
-  console.info(`SEED=${SEED}`);
   const index = new BatchIndex(ENTRY_HEADER_BYTES);
   const rows: IndexedBatch[] = [];
   let baseOffset = 0;

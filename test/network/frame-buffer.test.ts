@@ -25,8 +25,7 @@ function takeAll(frames: FrameBuffer): Uint8Array[] {
   return taken;
 }
 
-test("frame buffer: any cut of the stream gives the same frames", () => {
-  console.info(`SEED=${SEED}`);
+test(`frame buffer: any cut of the stream gives the same frames (SEED=${SEED})`, () => {
   const random = seededRandom(SEED);
   for (let round = 0; round < 200; round += 1) {
     const payloads = Array.from({ length: 8 }, () =>

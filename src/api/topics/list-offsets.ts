@@ -88,17 +88,15 @@ async function answerOne(
   const { partitionIndex } = question.asked;
   try {
     const { offset, timestamp } = await find(owners, question);
-    return {
-      partitionIndex,
-      errorCode: ErrorCode.none,
-      timestamp,
-      offset,
-      leaderEpoch: offset === UNKNOWN ? UNKNOWN : owners.logs.leaderEpoch,
-      oldStyleOffsets: offset === UNKNOWN || question.asked.maxNumOffsets < 1 ? [] : [offset],
-    };
+    if (question.apiVersion === 0) {
+      const isTold = offset !== UNKNOWN && question.asked.maxNumOffsets > 0;
+      return { partitionIndex, errorCode: ErrorCode.none, oldStyleOffsets: isTold ? [offset] : [] };
+    }
+    const leaderEpoch = offset === UNKNOWN ? UNKNOWN : owners.logs.leaderEpoch;
+    return { partitionIndex, errorCode: ErrorCode.none, timestamp, offset, leaderEpoch };
   } catch (thrown) {
     if (!(thrown instanceof KafkaError)) throw thrown;
-    return { partitionIndex, errorCode: thrown.code, timestamp: UNKNOWN, offset: UNKNOWN };
+    return { partitionIndex, errorCode: thrown.code };
   }
 }
 
