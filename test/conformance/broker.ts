@@ -1,0 +1,154 @@
+/**
+ * A broker as a child process: started, killed and started again on the same port and data directory.
+ * What differs between Chronik and Apache Kafka is in the `BrokerKind`; the runs know only this file.
+ */
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+
+const READY_POLL_MS = 5;
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 60_000;
+
+export interface BrokerAddresses {
+  readonly kafkaPort: number;
+  readonly httpPort: number;
+  /** Kafka's controller listener; unused by Chronik. */
+  readonly controllerPort: number;
+}
+
+export interface BrokerKind {
+  readonly name: "chronik" | "kafka";
+  /** Prepares a new, empty data directory. Its time counts for nothing. */
+  readonly format: (directory: string, addresses: BrokerAddresses) => Promise<void>;
+  readonly command: (directory: string, addresses: BrokerAddresses) => string[];
+  /** A line of the output that says the broker answers requests. */
+  readonly readyPattern: RegExp;
+  /** More of the environment, over that of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export class Broker {
+  readonly kind: BrokerKind;
+  readonly directory: string;
+  readonly addresses: BrokerAddresses;
+  #child: Bun.Subprocess | undefined;
+  #readyMs = 0;
+
+  /** Starts a broker on an empty data directory below `directory`, on free ports of the loopback. */
+  static async start(kind: BrokerKind, directory: string): Promise<Broker> {
+    const broker = await Broker.prepare(kind, directory);
+    await broker.start();
+    return broker;
+  }
+
+  /** Formats the data directory without starting. */
+  static async prepare(kind: BrokerKind, directory: string): Promise<Broker> {
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { recursive: true });
+    const [kafkaPort, httpPort, controllerPort] = await freePorts();
+    const addresses = { kafkaPort, httpPort, controllerPort };
+    await kind.format(directory, addresses);
+    return new Broker(kind, directory, addresses);
+  }
+
+  private constructor(kind: BrokerKind, directory: string, addresses: BrokerAddresses) {
+    this.kind = kind;
+    this.directory = directory;
+    this.addresses = addresses;
+  }
+
+  /** `host:port` for Kafka clients. */
+  get bootstrap(): string {
+    return `127.0.0.1:${this.addresses.kafkaPort}`;
+  }
+
+  get httpUrl(): string {
+    return `http://127.0.0.1:${this.addresses.httpPort}`;
+  }
+
+  get pid(): number {
+    if (!this.#child) throw new Error(`${this.kind.name} is not running.`);
+    return this.#child.pid;
+  }
+
+  /** From `exec` to the line that says ready, of the last start. */
+  get readyMs(): number {
+    return this.#readyMs;
+  }
+
+  get logFile(): string {
+    return join(this.directory, "broker.log");
+  }
+
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && !this.#child.killed;
+  }
+
+  /** Resolves when the broker says that it is ready. @throws with its log if it exits or takes too long. */
+  async start(): Promise<void> {
+    const log = openSync(this.logFile, "w");
+    const startedMs = performance.now();
+    this.#child = Bun.spawn(this.kind.command(this.directory, this.addresses), {
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+      env: { ...Bun.env, ...this.kind.environment },
+      cwd: this.directory,
+    });
+    closeSync(log);
+    while (!this.kind.readyPattern.test(this.log())) {
+      if (this.#child.exitCode !== null) {
+        throw new Error(`${this.kind.name} exited with ${this.#child.exitCode}:\n${this.log()}`);
+      }
+      if (performance.now() - startedMs > READY_TIMEOUT_MS) {
+        await this.kill();
+        throw new Error(`${this.kind.name} was not ready in time:\n${this.log()}`);
+      }
+      await Bun.sleep(READY_POLL_MS);
+    }
+    this.#readyMs = performance.now() - startedMs;
+  }
+
+  /** Ends the process at once, as `kill -9` does. */
+  async kill(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+  }
+
+  /** Asks the process to stop, and waits for it. @returns its exit code. */
+  async stop(): Promise<number> {
+    const child = this.#child;
+    if (!child) return 0;
+    child.kill("SIGTERM");
+    const deadline = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    const code = await child.exited;
+    clearTimeout(deadline);
+    return code;
+  }
+
+  log(): string {
+    return readFileSync(this.logFile, "utf8");
+  }
+}
+
+/** Three ports that were free a moment ago: the same ones serve every restart. */
+async function freePorts(): Promise<[number, number, number]> {
+  const servers = [createServer(), createServer(), createServer()] as const;
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once("error", reject);
+          server.listen(0, "127.0.0.1", () => {
+            const address = server.address();
+            if (address === null || typeof address === "string") reject(new Error("no port"));
+            else resolve(address.port);
+          });
+        }),
+    ),
+  );
+  for (const server of servers) server.close();
+  const [first = 0, second = 0, third = 0] = ports;
+  return [first, second, third];
+}
