@@ -3,6 +3,7 @@
  * reader for Workers. A group counts only as a whole: header, every entry, and their number.
  */
 
+import { assert } from "../core/assert.ts";
 import { uuidOf } from "../protocol/uuid.ts";
 import { FileWindow } from "./file-window.ts";
 import { type WalAddress, walAddressOf } from "./wal-address.ts";
@@ -12,7 +13,6 @@ import {
   blockEndOf,
   checkedEntryEnd,
   ENTRY_HEADER_BYTES,
-  ENTRY_VERSION,
   type EntryFields,
   EntryKind,
   GROUP_HEADER_BYTES,
@@ -57,14 +57,12 @@ export class GroupScan {
   };
   readonly #topicIds = new TopicIdTexts();
 
-  constructor(file: WalFile, chunkBytes?: number) {
-    if (file.file === undefined) throw new Error(`${file.path} is not open`);
-    this.#file = file;
-    this.#window = new FileWindow({
-      file: file.file,
-      endPosition: file.fileBytes,
-      ...(chunkBytes === undefined ? {} : { chunkBytes }),
-    });
+  /** Nothing at or beyond `endPosition` is read; chunks have `chunkBytes`. */
+  constructor(walFile: WalFile, limits: { endPosition?: number; chunkBytes?: number } = {}) {
+    const { file, fileBytes } = walFile;
+    assert(file !== undefined, "the file is open");
+    this.#file = walFile;
+    this.#window = new FileWindow({ file, endPosition: fileBytes, ...limits });
   }
 
   close(): Promise<void> {
@@ -176,9 +174,4 @@ function isEqualAt(bytes: Uint8Array, start: number, expected: Uint8Array): bool
     if (bytes[start + index] !== expected[index]) return false;
   }
   return true;
-}
-
-/** Whether `batchOfLegacyPayload` must be applied to the payload of an entry. */
-export function isLegacyEntry(entry: WalEntry): boolean {
-  return entry.kind === "batch" && entry.version < ENTRY_VERSION;
 }

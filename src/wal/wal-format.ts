@@ -48,8 +48,8 @@ export const FILE_HEADER_BYTES = BLOCK_BYTES;
 export const GROUP_HEADER_BYTES = 64;
 export const ENTRY_HEADER_BYTES = 44;
 
-export const FILE_VERSION = 1;
-export const GROUP_VERSION = 1;
+const FILE_VERSION = 1;
+const GROUP_VERSION = 1;
 /** One legacy record per entry: see `legacy-entry.ts`. Read, never written. */
 export const ENTRY_VERSION_LEGACY = 1;
 export const ENTRY_VERSION = 2;

@@ -10,16 +10,13 @@
  */
 
 import { assert } from "../core/assert.ts";
-import { type Clock, type Random, systemRandom } from "../core/clock.ts";
-import type { Disk } from "../core/disk.ts";
-import type { Logger } from "../core/logger.ts";
+import { systemRandom } from "../core/clock.ts";
 import { Slab } from "../core/slab.ts";
 import { writeInt32At, writeInt64At } from "../protocol/big-endian.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { MAGIC_OFFSET, PARTITION_LEADER_EPOCH_OFFSET } from "../protocol/record-batch.ts";
 import type { Group } from "./group.ts";
 import { GroupCommit } from "./group-commit.ts";
-import type { WalEntry } from "./group-scan.ts";
 import { Placement } from "./placement.ts";
 import { type RecoveredWal, type RecoverySummary, recoverWal } from "./recovery.ts";
 import { filePositionOf, fileSequenceOf, type WalAddress, walAddressOf } from "./wal-address.ts";
@@ -35,56 +32,8 @@ import {
   writeEntryCrc,
   writeEntryHeader,
 } from "./wal-format.ts";
+import type { WalBatch, WalOptions, WalSizes } from "./wal-options.ts";
 import { WalRoom } from "./wal-room.ts";
-
-export interface WalOptions {
-  readonly disk: Disk;
-  /** Created if it is missing. Its owner holds the lock of the data directory. */
-  readonly directory: string;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** A power of two, at least 16 KiB, that divides `fileBytes`; memory is taken as it is first used. */
-  readonly slabBytes: number;
-  /** A power of two. */
-  readonly fileBytes: number;
-  /** Of all files that hold entries. Batches leave the last file of it to metadata. */
-  readonly walBytesMax: number;
-  /** An append that nobody waits for is synced after this time. */
-  readonly syncDelayMsMax: number;
-  /** Called for every entry found at start, in WAL order. */
-  readonly onEntry: (entry: WalEntry) => void;
-  /** Called once, when the disk failed; everything waiting is then rejected and the broker must stop. */
-  readonly onFailure: (failure: KafkaError) => void;
-  /** The oldest address that a checkpoint still needs; 0 if there is none. */
-  readonly startAddress?: WalAddress;
-  /** Of the disk, left to others; 0 asks nothing. Default 64 MiB. */
-  readonly diskFreeBytesMin?: number;
-  /** Told the time that each write and sync took together. */
-  readonly onSync?: (latencyMs: number) => void;
-  readonly random?: Random;
-  /** Runs its argument when the events at hand have been taken in; `setImmediate` by default. */
-  readonly defer?: (action: () => void) => void;
-}
-
-/** A batch on its way into the WAL: `bytes[start, end)`, of magic 2, with a valid CRC. */
-export interface WalBatch {
-  readonly topicIdBytes: Uint8Array;
-  readonly partition: number;
-  /** Written into the copy, as is the leader epoch. */
-  readonly baseOffset: number;
-  readonly leaderEpoch: number;
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Sizes for the metrics; the first two count from the start of the process. */
-export interface WalSizes {
-  readonly appendedBytes: number;
-  readonly durableBytes: number;
-  readonly fileCount: number;
-  readonly sizeBytes: number;
-}
 
 const DISK_FREE_BYTES_MIN = 64 * 1024 * 1024;
 const SLAB_BYTES_MIN = 16 * 1024;
@@ -148,7 +97,7 @@ export class Wal {
     this.#options = options;
     this.#files = files;
     this.#slab = slab;
-    this.recovery = recovered;
+    this.recovery = summaryOf(recovered);
     this.batchBytesLimit = options.slabBytes / 2;
     this.#slabStartAddress = walAddressOf(file.sequence, position);
     const commit = new GroupCommit({
@@ -414,6 +363,11 @@ export class Wal {
     this.#options.onFailure(failure);
     return failure;
   }
+}
+
+function summaryOf(recovered: RecoveredWal): RecoverySummary {
+  const { isClean, entryCount, recoveredBytes, cutBytes, runNumber } = recovered;
+  return { isClean, entryCount, recoveredBytes, cutBytes, runNumber };
 }
 
 function closedError(): KafkaError {

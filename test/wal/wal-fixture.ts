@@ -8,7 +8,8 @@ import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import type { WalEntry } from "../../src/wal/group-scan.ts";
-import { Wal, type WalOptions } from "../../src/wal/wal.ts";
+import { Wal } from "../../src/wal/wal.ts";
+import type { WalOptions } from "../../src/wal/wal-options.ts";
 
 export const TOPIC_ID = Uint8Array.from({ length: 16 }, (_, index) => index + 1);
 
