@@ -15,6 +15,8 @@ import { $, CryptoHasher, Glob, which } from "bun";
 const ROOT = import.meta.dir;
 const SHIM_NAME = "libchronik_ffi.so";
 
+const SHIM_SOURCES = ["Cargo.{toml,lock}", "build.rs", ".cargo/**/*", "src/**/*.rs"];
+
 /** `main.ts` first: it is what the executable runs; Workers find the others by their path below `src`. */
 const ENTRY_POINTS = [
   "src/main.ts",
@@ -108,7 +110,10 @@ async function buildShim(target: Target): Promise<string> {
 /** Changes with everything that the shim is made from. */
 async function digestOfShim(): Promise<string> {
   const hasher = new CryptoHasher("sha256");
-  const paths = [...new Glob("{Cargo.*,build.rs,.cargo/**,src/**}").scanSync(join(ROOT, "ffi"))];
+  const paths = SHIM_SOURCES.flatMap((glob) => [
+    ...new Glob(glob).scanSync({ cwd: join(ROOT, "ffi"), dot: true }),
+  ]);
+  if (!paths.includes("src/lib.rs")) throw new BuildError("The shim's sources are missing.");
   for (const path of paths.sort()) {
     hasher.update(`${path}\n`).update(await Bun.file(join(ROOT, "ffi", path)).bytes());
   }
