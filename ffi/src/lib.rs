@@ -8,11 +8,28 @@
 //! - Pointers that come in are read during the call only; null with a length of zero is an empty slice.
 
 mod codec;
+mod document;
+mod field;
+mod freeze;
+mod glob;
+mod glob_query;
 mod guard;
+mod hits;
+mod index_functions;
+mod indexes;
+mod json;
+mod leaf_builder;
+mod live;
+mod pack;
+mod query;
+mod query_builder;
+mod request;
+mod schema;
 mod thread;
+mod words;
 
 /// Raised when an exported signature or a packed format changes; the TypeScript side compares it.
-pub const ABI_VERSION: i32 = 1;
+pub const ABI_VERSION: i32 = 2;
 
 #[unsafe(no_mangle)]
 pub extern "C" fn chronik_abi_version() -> i32 {

@@ -10,10 +10,12 @@ import { dlopen } from "bun:ffi";
 import libraryPath from "../../ffi/target/release/libchronik_ffi.so" with { type: "file" };
 import { assert } from "./assert.ts";
 
+import type { ShimFilter, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
+
 export type { ShimQuery, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
 
 /** Compared with the library's own number, so that a stale build is told at once. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 /** The name that `ffi/build.rs` gives the library. */
 const LIBRARY_NAME = "libchronik_ffi.so.1";
 const ERROR_BYTES_LIMIT = 4096;
@@ -29,9 +31,51 @@ const SYMBOLS = {
   chronik_snappy_compress: { args: ["ptr", "u32"], returns: "i32" },
   chronik_snappy_decompress: { args: ["ptr", "u32", "u32"], returns: "i32" },
   chronik_lower_thread_priority: { args: ["i32"], returns: "i32" },
+  chronik_index_create: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_add: { args: ["u32", "ptr", "u32"], returns: "i32" },
+  chronik_index_commit: { args: ["u32"], returns: "i32" },
+  chronik_index_stats: { args: ["u32"], returns: "i32" },
+  chronik_index_freeze: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_open: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_close: { args: ["u32"], returns: "i32" },
+  chronik_index_numbers: { args: [], returns: "i32" },
+  chronik_search: { args: ["ptr", "u32"], returns: "i32" },
 } as const;
 
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
+
+/** An open index, known by its number in every thread of this process. */
+export interface SearchIndex {
+  readonly number: number;
+}
+
+export interface LiveIndexOptions {
+  /** Of the one writer thread, at least 15 MB; a full one becomes a segment. 20 MB unless given. */
+  readonly writerMemoryBytes?: number;
+  /** Distinct JSON paths that one topic may bring in; leaves at others are found by their words only. 1,000. */
+  readonly topicJsonPathsMax?: number;
+  /** The same over all topics: 10,000. */
+  readonly jsonPathsMax?: number;
+}
+
+export interface IndexStats {
+  /** Searchable records. */
+  readonly documentCount: number;
+  readonly segmentCount: number;
+  /** Null for a frozen index. */
+  readonly live: {
+    /** Of the index's files in memory; the writer's own memory comes on top. */
+    readonly sizeBytes: number;
+    /** Records added, committed or not. */
+    readonly addedCount: number;
+    readonly jsonPathCount: number;
+  } | null;
+}
+
+export interface FrozenStats {
+  readonly documentCount: number;
+  readonly sizeBytes: number;
+}
 
 /** What the shim refused, in its own words. */
 export class NativeError extends Error {
@@ -102,6 +146,119 @@ export function lowerThreadPriority(nice: number): void {
   checkCode(native, native.chronik_lower_thread_priority(nice));
 }
 
+/**
+ * An index in memory to which one thread adds records. It belongs to the process, not to the thread: a Worker
+ * that dies leaves it open, and another may close it by number (`openIndexNumbers`, `closeIndex`).
+ */
+export class LiveIndex implements SearchIndex {
+  readonly number: number;
+
+  /** Starts the writer's threads; they take on the calling thread's priority. */
+  constructor(options: LiveIndexOptions = {}) {
+    const native = library();
+    const json = jsonBytes(options);
+    this.number = checkCode(native, native.chronik_index_create(json, json.length));
+  }
+
+  /**
+   * Adds the batches of a `RecordPack`; waits while too much is queued. They are hits after `commit`.
+   * After an error the index may hold some of them: close it and make another.
+   * @returns the count of records.
+   */
+  add(pack: Uint8Array): number {
+    const native = library();
+    return checkCode(native, native.chronik_index_add(this.number, pack, pack.length));
+  }
+
+  /** Makes all added records searchable, in every thread. Costs tens of milliseconds: batch by time. */
+  commit(): void {
+    const native = library();
+    checkCode(native, native.chronik_index_commit(this.number));
+  }
+
+  stats(): IndexStats {
+    return indexStats(this.number);
+  }
+
+  close(): void {
+    closeIndex(this.number);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** A directory that `freezeIndexes` wrote, mapped into memory. */
+export class FrozenIndex implements SearchIndex {
+  readonly number: number;
+
+  /**
+   * Opens `directory`; with `isVerified` every file's checksum is compared first.
+   * @throws NativeError if it is damaged, incomplete or of another schema.
+   */
+  constructor(directory: string, options: { readonly isVerified?: boolean } = {}) {
+    const native = library();
+    const json = jsonBytes({ directory, ...options });
+    this.number = checkCode(native, native.chronik_index_open(json, json.length));
+  }
+
+  stats(): IndexStats {
+    return indexStats(this.number);
+  }
+
+  close(): void {
+    closeIndex(this.number);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Writes the committed records of `indexes` (numbers) that pass `filter` to `directory`, as one segment, synced;
+ * the directory appears whole or not at all. The indexes stay open.
+ * @throws NativeError if the directory exists or no record is kept.
+ */
+export function freezeIndexes(
+  indexes: readonly number[],
+  directory: string,
+  filter?: ShimFilter,
+): FrozenStats {
+  const native = library();
+  const json = jsonBytes({ indexes, directory, filter });
+  return parsed(takeResult(native, native.chronik_index_freeze(json, json.length)));
+}
+
+/** Searches several indexes (numbers) at once; the hits are merged, the totals added up. */
+export function searchIndexes(
+  indexes: readonly number[],
+  request: ShimSearchRequest,
+): ShimSearchResult {
+  const native = library();
+  const json = jsonBytes({ ...request, indexes });
+  return parsed(takeResult(native, native.chronik_search(json, json.length)));
+}
+
+/** @throws NativeError if no index has that number. */
+export function indexStats(number: number): IndexStats {
+  const native = library();
+  return parsed(takeResult(native, native.chronik_index_stats(number)));
+}
+
+/** Forgets an index. Calls that use it in other threads finish first; later ones fail. */
+export function closeIndex(number: number): void {
+  const native = library();
+  checkCode(native, native.chronik_index_close(number));
+}
+
+/** The numbers of all open indexes of this process. */
+export function openIndexNumbers(): number[] {
+  const native = library();
+  return parsed(takeResult(native, native.chronik_index_numbers()));
+}
+
 /** Makes the shim panic with `message`, so that a test can see it arrive as an error. */
 export function panicForTest(message: string): void {
   const native = library();
@@ -149,6 +306,15 @@ function takeResult(native: Library, code: number): Uint8Array {
   const copied = native.chronik_take_result(result, result.length);
   assert(copied === result.length, "the native result changed its size");
   return result;
+}
+
+function jsonBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
+
+/** The value of the shim's JSON, whose shape `ffi/src/index_functions.rs` states. */
+function parsed<T>(json: Uint8Array): T {
+  return JSON.parse(new TextDecoder().decode(json));
 }
 
 function lastError(native: Library): string {

@@ -1,0 +1,124 @@
+//! The exported functions of search indexes. Requests and results are JSON; packs of records are bytes.
+
+use crate::freeze::{FreezeRequest, freeze};
+use crate::guard::{Outcome, bytes_at, guarded, guarded_result, text_at};
+use crate::hits::Hit;
+use crate::indexes::{self, OpenIndex};
+use crate::live::{LiveIndex, LiveOptions, LiveStats};
+use crate::request::SearchRequest;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Creates an empty live index. Options: [`LiveOptions`]. Gives its number.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_create(options: *const u8, length: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: the caller vouches for the text.
+        let options: LiveOptions = from_json(unsafe { text_at(options, length) }?)?;
+        indexes::register(OpenIndex::Live(LiveIndex::create(&options)?))
+    })
+}
+
+/// Adds a pack of records. Gives their count.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_add(number: u32, pack: *const u8, length: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: the caller vouches for the bytes.
+        let pack = unsafe { bytes_at(pack, length) }?;
+        let count = indexes::open_index(number)?.live()?.add(pack)?;
+        i32::try_from(count).map_err(|_| "The pack has too many records.".into())
+    })
+}
+
+/// Makes the records that were added searchable.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_commit(number: u32) -> i32 {
+    guarded(|| indexes::open_index(number)?.live()?.commit().map(|()| 0))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    document_count: u64,
+    segment_count: usize,
+    live: Option<LiveStats>,
+}
+
+/// What an index holds.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_stats(number: u32) -> i32 {
+    guarded_result(|| {
+        let index = indexes::open_index(number)?;
+        let searcher = index.reader().searcher();
+        to_json(&Stats {
+            document_count: searcher.num_docs(),
+            segment_count: searcher.segment_readers().len(),
+            live: index.live().ok().map(LiveIndex::stats),
+        })
+    })
+}
+
+/// Writes indexes to a directory. Request: [`FreezeRequest`].
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_freeze(request: *const u8, length: u32) -> i32 {
+    guarded_result(|| {
+        // SAFETY: the caller vouches for the text.
+        let request = FreezeRequest::parse(unsafe { text_at(request, length) }?)?;
+        to_json(&freeze(&request)?)
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OpenRequest {
+    directory: PathBuf,
+    #[serde(default)]
+    is_verified: bool,
+}
+
+/// Opens a directory that was frozen. Gives its number.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_open(request: *const u8, length: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: the caller vouches for the text.
+        let request: OpenRequest = from_json(unsafe { text_at(request, length) }?)?;
+        indexes::register(indexes::open_frozen(&request.directory, request.is_verified)?)
+    })
+}
+
+/// Forgets an index. Calls that run with it finish first; later ones fail.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_close(number: u32) -> i32 {
+    guarded(|| indexes::close(number).map(|()| 0))
+}
+
+/// The numbers of all open indexes.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_numbers() -> i32 {
+    guarded_result(|| to_json(&indexes::open_numbers()))
+}
+
+#[derive(Serialize)]
+struct SearchResult {
+    total: u64,
+    hits: Vec<Hit>,
+}
+
+/// Searches several indexes at once. Request: [`SearchRequest`].
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_search(request: *const u8, length: u32) -> i32 {
+    guarded_result(|| {
+        // SAFETY: the caller vouches for the text.
+        let request = SearchRequest::parse(unsafe { text_at(request, length) }?)?;
+        let page = indexes::search(&request)?;
+        to_json(&SearchResult { total: page.total, hits: page.hits })
+    })
+}
+
+fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Outcome<T> {
+    serde_json::from_str(text).map_err(|error| format!("The request is not understood: {error}"))
+}
+
+fn to_json(value: &impl Serialize) -> Outcome<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| error.to_string())
+}

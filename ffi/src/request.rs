@@ -1,0 +1,182 @@
+//! A search request: a query, what may be a hit at all, and which page of which order is wanted.
+
+use crate::guard::Outcome;
+use crate::query::QueryAst;
+use crate::query_builder::{Built, QueryBuilder, all_of, exact_query, unscored};
+use crate::schema::FIELDS;
+use serde::Deserialize;
+use std::ops::Bound;
+use tantivy::Term;
+use tantivy::query::{AllQuery, BooleanQuery, FastFieldRangeQuery, Occur, TermQuery, TermSetQuery};
+use tantivy::schema::IndexRecordOption;
+
+/// Hits that a request may skip and return in all.
+const WINDOW_MAX: usize = 1_000_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SearchRequest {
+    /// Numbers of the indexes to search.
+    pub indexes: Vec<u32>,
+    pub query: QueryAst,
+    #[serde(default)]
+    pub filter: Filter,
+    #[serde(default = "by_score")]
+    pub sort: Vec<Sort>,
+    #[serde(default)]
+    pub from: usize,
+    pub size: usize,
+    pub search_after: Option<SearchAfter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sort {
+    pub by: SortBy,
+    pub order: Order,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SortBy {
+    Score,
+    Timestamp,
+    Offset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    Asc,
+    Desc,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SearchAfter {
+    pub values: Vec<f64>,
+    pub topic_id: String,
+    pub partition: u64,
+    pub offset: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Filter {
+    topic_ids: Option<Vec<String>>,
+    #[serde(default)]
+    excluded_topic_ids: Vec<String>,
+    partitions: Option<Vec<u64>>,
+    timestamp_ms_min: Option<f64>,
+    timestamp_ms_max: Option<f64>,
+    #[serde(default)]
+    offset_ranges: Vec<OffsetRange>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OffsetRange {
+    topic_id: String,
+    partition: u64,
+    start: Option<u64>,
+    end: Option<u64>,
+}
+
+fn by_score() -> Vec<Sort> {
+    vec![Sort { by: SortBy::Score, order: Order::Desc }]
+}
+
+impl SearchRequest {
+    pub fn parse(text: &str) -> Outcome<SearchRequest> {
+        let mut request: SearchRequest = serde_json::from_str(text)
+            .map_err(|error| format!("The search request is not understood: {error}"))?;
+        if request.sort.is_empty() {
+            request.sort = by_score();
+        }
+        if request.from.saturating_add(request.size) > WINDOW_MAX {
+            return Err(format!("A search returns at most {WINDOW_MAX} hits, the skipped ones included."));
+        }
+        match &request.search_after {
+            Some(after) if after.values.len() != request.sort.len() => {
+                Err("searchAfter needs one value for each sort.".into())
+            }
+            _ => Ok(request),
+        }
+    }
+
+    /// The query with the filter around it.
+    pub fn query(&self) -> Outcome<Built> {
+        let query = QueryBuilder::default().build(&self.query)?;
+        Ok(match self.filter.query() {
+            Some(filter) => all_of(vec![query, unscored(filter)]),
+            None => query,
+        })
+    }
+}
+
+impl Filter {
+    /// `None` where everything passes.
+    pub fn query(&self) -> Option<Built> {
+        let mut clauses: Vec<(Occur, Built)> = Vec::new();
+        if let Some(topic_ids) = &self.topic_ids {
+            clauses.push((Occur::Must, topics(topic_ids)));
+        }
+        if let Some(partitions) = &self.partitions {
+            let terms = partitions.iter().map(|partition| Term::from_field_u64(FIELDS.partition, *partition));
+            clauses.push((Occur::Must, Box::new(TermSetQuery::new(terms))));
+        }
+        if self.timestamp_ms_min.is_some() || self.timestamp_ms_max.is_some() {
+            let bound = |ms: Option<f64>| match ms {
+                Some(ms) => Bound::Included(Term::from_field_date(
+                    FIELDS.timestamp,
+                    crate::document::date_of_ms(ms as i64),
+                )),
+                None => Bound::Unbounded,
+            };
+            let range = FastFieldRangeQuery::new(bound(self.timestamp_ms_min), bound(self.timestamp_ms_max));
+            clauses.push((Occur::Must, Box::new(range)));
+        }
+        if !self.excluded_topic_ids.is_empty() {
+            clauses.push((Occur::MustNot, topics(&self.excluded_topic_ids)));
+        }
+        for range in &self.offset_ranges {
+            clauses.extend(range.hidden().into_iter().map(|hidden| (Occur::MustNot, hidden)));
+        }
+        if clauses.is_empty() {
+            return None;
+        }
+        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        Some(Box::new(BooleanQuery::with_minimum_required_clauses(clauses, 0)))
+    }
+}
+
+impl OffsetRange {
+    /// The partition's records below `start`, and those from `end` on.
+    fn hidden(&self) -> Vec<Built> {
+        let term = |offset: u64| Term::from_field_u64(FIELDS.offset, offset);
+        let outside = [
+            self.start.map(|start| (Bound::Unbounded, Bound::Excluded(term(start)))),
+            self.end.map(|end| (Bound::Included(term(end)), Bound::Unbounded)),
+        ];
+        let in_partition = |(lower, upper)| {
+            let partition = Term::from_field_u64(FIELDS.partition, self.partition);
+            all_of(vec![
+                exact_query(FIELDS.topic_id, &self.topic_id),
+                Box::new(TermQuery::new(partition, IndexRecordOption::Basic)),
+                Box::new(FastFieldRangeQuery::new(lower, upper)),
+            ])
+        };
+        outside.into_iter().flatten().map(in_partition).collect()
+    }
+}
+
+fn topics(topic_ids: &[String]) -> Built {
+    match topic_ids {
+        [topic_id] => exact_query(FIELDS.topic_id, topic_id),
+        _ => Box::new(TermSetQuery::new(
+            topic_ids.iter().map(|topic_id| Term::from_field_text(FIELDS.topic_id, topic_id)),
+        )),
+    }
+}

@@ -1,0 +1,180 @@
+//! How text becomes words, and how whole strings become column values.
+
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+
+/// A longer word is cut into several, as Elasticsearch's standard analyzer does.
+const WORD_BYTES_MAX: usize = 255;
+/// A longer string is no longer known as a whole: the column keeps its start, marked.
+pub const KEYWORD_BYTES_MAX: usize = 256;
+const KEYWORD_CUT_MARK: char = '…';
+
+/// Splits at what is neither letter nor digit and lower-cases; a CJK character is a word of its own.
+#[derive(Clone, Default)]
+pub struct WordTokenizer {
+    token: Token,
+}
+
+pub struct WordStream<'a> {
+    text: &'a str,
+    position: usize,
+    token: &'a mut Token,
+}
+
+impl Tokenizer for WordTokenizer {
+    type TokenStream<'a> = WordStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        self.token.reset();
+        WordStream { text, position: 0, token: &mut self.token }
+    }
+}
+
+impl TokenStream for WordStream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(start) = self.word_start() else {
+            return false;
+        };
+        let end = self.word_end(start);
+        self.position = end;
+        self.token.position = self.token.position.wrapping_add(1);
+        self.token.offset_from = start;
+        self.token.offset_to = end;
+        self.token.text.clear();
+        push_lower_case(&mut self.token.text, &self.text[start..end]);
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
+}
+
+impl WordStream<'_> {
+    fn word_start(&self) -> Option<usize> {
+        let rest = &self.text[self.position..];
+        let ascii = rest.as_bytes().iter().take_while(|b| b.is_ascii() && !b.is_ascii_alphanumeric());
+        let skipped = ascii.count();
+        let offset = rest[skipped..].char_indices().find(|(_, c)| c.is_alphanumeric())?.0;
+        Some(self.position + skipped + offset)
+    }
+
+    fn word_end(&self, start: usize) -> usize {
+        for (offset, character) in self.text[start..].char_indices() {
+            let is_own_word = !character.is_ascii() && is_cjk(character);
+            if is_own_word && offset == 0 {
+                return start + character.len_utf8();
+            }
+            let is_long = offset + character.len_utf8() > WORD_BYTES_MAX;
+            if is_own_word || is_long || !character.is_alphanumeric() {
+                return start + offset;
+            }
+        }
+        self.text.len()
+    }
+}
+
+/// `text` in lower case. A character that grows may exceed the word limit by a little; terms have room.
+fn push_lower_case(target: &mut String, text: &str) {
+    if text.is_ascii() {
+        target.push_str(text);
+        target.make_ascii_lowercase();
+    } else {
+        target.extend(text.chars().flat_map(char::to_lowercase));
+    }
+}
+
+/// Scripts that write without spaces between words: Han, kana.
+fn is_cjk(character: char) -> bool {
+    matches!(character as u32,
+        0x3040..=0x30ff | 0x31f0..=0x31ff | 0x3400..=0x4dbf | 0x4e00..=0x9fff
+        | 0xf900..=0xfaff | 0xff66..=0xff9d | 0x20000..=0x3ffff)
+}
+
+/// One token: the whole string, or its marked start where it is long.
+#[derive(Clone, Default)]
+pub struct KeywordTokenizer {
+    token: Token,
+}
+
+pub struct KeywordStream<'a> {
+    token: &'a mut Token,
+    is_ahead: bool,
+}
+
+impl Tokenizer for KeywordTokenizer {
+    type TokenStream<'a> = KeywordStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> KeywordStream<'a> {
+        self.token.reset();
+        self.token.position = 0;
+        if text.len() <= KEYWORD_BYTES_MAX {
+            self.token.text.push_str(text);
+        } else {
+            let limit = KEYWORD_BYTES_MAX - KEYWORD_CUT_MARK.len_utf8();
+            self.token.text.push_str(&text[..text.floor_char_boundary(limit)]);
+            self.token.text.push(KEYWORD_CUT_MARK);
+        }
+        self.token.offset_to = text.len();
+        KeywordStream { token: &mut self.token, is_ahead: true }
+    }
+}
+
+impl TokenStream for KeywordStream<'_> {
+    fn advance(&mut self) -> bool {
+        std::mem::take(&mut self.is_ahead)
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
+}
+
+/// The words of a query's text, as they are indexed.
+pub fn words_of(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    WordTokenizer::default().token_stream(text).process(&mut |token| words.push(token.text.clone()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_lower_case_runs_of_letters_and_digits() {
+        assert_eq!(words_of("  Order-17: ÜBER_größe, 3.14!"), ["order", "17", "über", "größe", "3", "14"]);
+        assert_eq!(words_of("日本語abc 東京"), ["日", "本", "語", "abc", "東", "京"]);
+        assert!(words_of("-- … !").is_empty());
+        assert!(words_of("").is_empty());
+    }
+
+    #[test]
+    fn long_words_are_cut_between_characters() {
+        let words = words_of(&"ä".repeat(300));
+        assert_eq!(words.iter().map(String::len).collect::<Vec<_>>(), [254, 254, 92]);
+        assert_eq!(words_of(&"x".repeat(256)).iter().map(String::len).collect::<Vec<_>>(), [255, 1]);
+    }
+
+    #[test]
+    fn long_keywords_keep_a_marked_start() {
+        let keyword = |text: &str| {
+            let mut tokenizer = KeywordTokenizer::default();
+            let mut stream = tokenizer.token_stream(text);
+            assert!(stream.advance());
+            let text = stream.token().text.clone();
+            assert!(!stream.advance());
+            text
+        };
+        assert_eq!(keyword("as it is"), "as it is");
+        assert_eq!(keyword(&"x".repeat(256)).len(), 256);
+        assert!(keyword(&"ä".repeat(200)).ends_with("ä…"));
+    }
+}
