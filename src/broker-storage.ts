@@ -39,8 +39,11 @@ export interface Storage {
   readonly wal: Wal;
   readonly logs: LogManager;
   readonly meta: LocalMetaStore;
-  /** Writes a checkpoint of the metadata, so that a restart need not read older entries. */
-  checkpoint(): Promise<void>;
+  /**
+   * Writes a checkpoint of the metadata, so that a restart need not read older entries.
+   * @returns the address from which on entries are still needed
+   */
+  checkpoint(): Promise<number>;
   /** `isClean`: everything is synced and a checkpoint is written; else only the lock goes. */
   close(isClean: boolean): Promise<void>;
 }
@@ -88,7 +91,11 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   const wal = await openWal(options, logs, meta);
   meta.attach(wal);
   logs.attach(wal);
-  const checkpoint = (): Promise<void> => writeCheckpoint(disk, checkpointPath, meta);
+  const checkpoint = async (): Promise<number> => {
+    const coveredAddress = meta.appliedEnd;
+    await writeCheckpoint(disk, checkpointPath, meta);
+    return coveredAddress;
+  };
   return {
     identity,
     wal,
@@ -119,6 +126,7 @@ function openWal(options: StorageOptions, logs: LogManager, meta: LocalMetaStore
     slabBytes: config.walSlabBytes,
     fileBytes: config.walFileBytes,
     walBytesMax: config.walBytesMax,
+    startAddress: meta.appliedEnd,
     syncDelayMsMax: config.syncDelayMsMax,
     onEntry: (entry) => {
       if (entry.kind === "metadata") meta.recover(entry.address, entry.payload);

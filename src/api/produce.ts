@@ -162,6 +162,7 @@ function append(
     throw new KafkaError(ErrorCode.notEnoughReplicas, "There is one replica only.");
   }
   const batch = acceptBatch(records, rules, owners.clock);
+  checkFits(owners.wal, batch.end - batch.start);
   const appended = owners.logs.append(partition, batch);
   outcome.endAddress = Math.max(outcome.endAddress, appended.endAddress);
   outcome.isSyncDue ||= !rules.isFlushRelaxed;
@@ -216,6 +217,18 @@ function locate(owners: ProduceOwners, { apiVersion, acks, topic, partitionData 
     throw new KafkaError(ErrorCode.invalidRecord, "The request holds no record batch.");
   }
   return { topic, partition, records };
+}
+
+/** The batch may have grown since room was made for it, if the topic has a codec of its own. */
+function checkFits(wal: Wal, sizeBytes: number): void {
+  if (sizeBytes > wal.batchBytesLimit) {
+    throw new KafkaError(
+      ErrorCode.messageTooLarge,
+      `A batch of ${sizeBytes} bytes is over the broker's limit of ${wal.batchBytesLimit}.`,
+    );
+  }
+  if (wal.hasRoom(sizeBytes)) return;
+  throw new KafkaError(ErrorCode.requestTimedOut, "There is no memory for the batch right now.");
 }
 
 /** Resolves when the appended batches are as safe as `acks` asks. */

@@ -7,6 +7,7 @@ import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import type { Wal } from "../wal/wal.ts";
+import { LiveRuns } from "./live-runs.ts";
 import { type Appended, type IncomingBatch, Partition, type RecoveredBatch } from "./partition.ts";
 
 export interface LogManagerOptions {
@@ -35,6 +36,7 @@ export class LogManager {
   #pending: PendingAppend[] = [];
   #pendingStart = 0;
   #batchIndexBytes = 0;
+  readonly #liveRuns = new LiveRuns();
 
   constructor(options: LogManagerOptions) {
     this.#clock = options.clock;
@@ -74,6 +76,9 @@ export class LogManager {
     this.#topics.delete(topicId);
     for (const partition of partitions) {
       this.#batchIndexBytes -= partition.batches.sizeBytes;
+      for (let index = 0; index < partition.batches.runCount; index += 1) {
+        this.#liveRuns.remove(partition.batches.runAt(index).address);
+      }
       partition.delete();
     }
   }
@@ -97,10 +102,10 @@ export class LogManager {
       );
     }
     assert(this.#wal !== undefined, "append before attach");
-    const indexBytesBefore = partition.batches.sizeBytes;
+    const { sizeBytes: indexBytesBefore, runCount: runCountBefore } = partition.batches;
     const now = { leaderEpoch: this.leaderEpoch, nowMs: this.#clock.nowMs() };
     const appended = partition.append(this.#wal, batch, now);
-    this.#batchIndexBytes += partition.batches.sizeBytes - indexBytesBefore;
+    this.#account(partition, indexBytesBefore, runCountBefore);
     if (!appended.isDuplicate) {
       this.#pending.push({
         partition,
@@ -115,14 +120,26 @@ export class LogManager {
   recover(place: { topicId: string; partition: number }, batch: RecoveredBatch): void {
     const partition = this.partition(place.topicId, place.partition);
     if (partition === undefined) return;
-    const indexBytesBefore = partition.batches.sizeBytes;
+    const { sizeBytes: indexBytesBefore, runCount: runCountBefore } = partition.batches;
     partition.recover(batch, this.#clock.nowMs());
-    this.#batchIndexBytes += partition.batches.sizeBytes - indexBytesBefore;
+    this.#account(partition, indexBytesBefore, runCountBefore);
+  }
+
+  /** The oldest WAL file with a batch of a topic that exists; undefined if there is none. */
+  get oldestLiveSequence(): number | undefined {
+    return this.#liveRuns.oldestSequence;
   }
 
   /** Forgets producers that have been silent since `beforeMs`. */
   expireProducers(beforeMs: number): void {
     for (const partition of this.partitions()) partition.producers.expire(beforeMs);
+  }
+
+  #account(partition: Partition, indexBytesBefore: number, runCountBefore: number): void {
+    const { batches } = partition;
+    this.#batchIndexBytes += batches.sizeBytes - indexBytesBefore;
+    if (batches.runCount === runCountBefore) return;
+    this.#liveRuns.add(batches.runAt(batches.runCount - 1).address);
   }
 
   #onDurable(durableAddress: number): void {

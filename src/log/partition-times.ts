@@ -89,6 +89,12 @@ async function* batchesFrom(
   }
 }
 
+/** The time of each record as consumers see it: with append time, the batch's. */
 function recordTimes(batch: Uint8Array): TimestampedOffset[] {
-  return decodeBatch(batch).records.map(({ offset, timestampMs }) => ({ offset, timestampMs }));
+  const { records, timestampType, maxTimestampMs } = decodeBatch(batch);
+  const isAppendTime = timestampType === "LogAppendTime";
+  return records.map(({ offset, timestampMs }) => ({
+    offset,
+    timestampMs: isAppendTime ? maxTimestampMs : timestampMs,
+  }));
 }

@@ -1,0 +1,84 @@
+/**
+ * What the broker does from time to time: checkpoints of the metadata, giving WAL files back that
+ * nobody needs, forgetting silent producers. One round at a time; a failure is told, not repeated at once.
+ */
+
+import type { Storage } from "./broker-storage.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Logger } from "./core/logger.ts";
+import { fileSequenceOf, walAddressOf } from "./wal/wal-address.ts";
+
+/** Time between rounds; a new WAL file or a deleted topic starts one earlier. */
+const ROUND_MS = 60_000;
+
+export interface MaintenanceOptions {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly producerIdExpirationMs: number;
+  /** Everything before it is in the search index, or never will be. */
+  indexedAddress(): number;
+}
+
+/** Starts the rounds. @returns stops them, waiting for one under way */
+export function startMaintenance(options: MaintenanceOptions): () => Promise<void> {
+  const { storage, clock, logger } = options;
+  let isStopped = false;
+  let isDue = false;
+  let running: Promise<void> | undefined;
+  let lastSequence = fileSequenceOf(storage.wal.appendedAddress);
+  const runRounds = async (): Promise<void> => {
+    while (isDue && !isStopped) {
+      isDue = false;
+      try {
+        await runRound(options);
+      } catch (thrown) {
+        logger.warn("maintenance.failed", { reason: String(thrown) });
+      }
+    }
+    running = undefined;
+  };
+  const start = (): void => {
+    isDue = true;
+    if (!isStopped) running ??= runRounds();
+  };
+  storage.wal.onDurable((durableAddress) => {
+    const sequence = fileSequenceOf(durableAddress);
+    if (sequence === lastSequence) return;
+    lastSequence = sequence;
+    start();
+  });
+  const removeListener = storage.meta.onApplied(({ kind }) => {
+    if (kind === "topicDeleted") start();
+  });
+  let cancelTimer = (): void => {};
+  const schedule = (): void => {
+    cancelTimer = clock.after(ROUND_MS, () => {
+      start();
+      schedule();
+    });
+  };
+  schedule();
+  return async () => {
+    isStopped = true;
+    cancelTimer();
+    removeListener();
+    await running;
+  };
+}
+
+async function runRound(options: MaintenanceOptions): Promise<void> {
+  const { storage, clock } = options;
+  const { wal, logs } = storage;
+  logs.expireProducers(clock.nowMs() - options.producerIdExpirationMs);
+  // Files before the checkpoint, the indexer and the oldest batch of a topic that exists can go.
+  const checkpointedAddress = await storage.checkpoint();
+  const oldestLive = logs.oldestLiveSequence ?? fileSequenceOf(wal.durableAddress);
+  const needed = Math.min(
+    oldestLive,
+    fileSequenceOf(checkpointedAddress),
+    fileSequenceOf(options.indexedAddress()),
+    fileSequenceOf(wal.durableAddress),
+  );
+  if (walAddressOf(needed, 0) > wal.startAddress) await wal.release(walAddressOf(needed, 0));
+}
