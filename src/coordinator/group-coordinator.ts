@@ -17,7 +17,6 @@ import type {
   GroupReply,
   JoinEvent,
   JoinReply,
-  LeaveReply,
   MemberIdentity,
   PlainReply,
   SyncEvent,
@@ -141,7 +140,8 @@ export class GroupCoordinator {
     const live = this.#groups.get(groupId);
     if (!live) return { ...all(ErrorCode.unknownMemberId), errorCode: ErrorCode.none };
     const reply = this.#replyNow(live, (requestId) => ({ kind: "leave", requestId, members }));
-    return { errorCode: ErrorCode.none, errorCodes: (reply as LeaveReply).errorCodes };
+    assert(reply.kind === "left", `LeaveGroup was answered ${reply.kind}`);
+    return { errorCode: ErrorCode.none, errorCodes: reply.errorCodes };
   }
 
   /** Whether this client may commit offsets. An accepted commit counts as a heartbeat. */
