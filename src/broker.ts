@@ -7,9 +7,11 @@
 import type { ClusterView } from "./api/cluster/cluster-view.ts";
 import { Dispatcher } from "./api/dispatcher.ts";
 import { FetchSessionCache } from "./api/fetch-session.ts";
+import type { AnyHandler } from "./api/handler.ts";
 import { ProduceRulesCache } from "./api/produce-rules.ts";
 import { createHandlers } from "./broker-apis.ts";
 import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
+import { startCoordinators } from "./broker-coordinators.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
@@ -55,7 +57,17 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
   const purgatory = new Purgatory(clock);
   const responses = new ResponseMemory(config.inFlightBytesMax / 2);
-  const dispatcher = createDispatcher(options, { storage, metrics, purgatory, responses });
+  const cluster = clusterViewOf(config, storage.identity);
+  const { meta: store } = storage;
+  const coordinators = startCoordinators({ config, store, cluster, clock, logger });
+  const dispatcher = createDispatcher(options, {
+    storage,
+    metrics,
+    purgatory,
+    responses,
+    cluster,
+    coordinatorHandlers: coordinators.handlers,
+  });
   const listener = createListener(options, { dispatcher, metrics, responses });
   return {
     kafkaPort: listener.port,
@@ -63,6 +75,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     stop: async (isClean = true) => {
       listener.stopAccepting();
       purgatory.releaseAll();
+      coordinators.close();
       await drained(listener, clock);
       listener.closeAll();
       await storage.close(isClean);
@@ -75,13 +88,15 @@ interface DispatcherOwners {
   readonly metrics: Metrics;
   readonly purgatory: Purgatory;
   readonly responses: ResponseMemory;
+  readonly cluster: ClusterView;
+  readonly coordinatorHandlers: readonly AnyHandler[];
 }
 
 function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dispatcher {
   const { config, clock, logger } = options;
-  const { metrics, purgatory, responses } = owners;
-  const { identity, wal, logs, meta } = owners.storage;
-  const { brokerId } = identity;
+  const { metrics, purgatory, responses, cluster, coordinatorHandlers } = owners;
+  const { wal, logs, meta } = owners.storage;
+  const { brokerId } = cluster;
   const configs = new TopicConfigs(topicDefaultsOf(config));
   const sessions = new FetchSessionCache({
     sessionsMax: config.fetchSessionsMax,
@@ -90,7 +105,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
   });
   const { numPartitions } = config;
   const handlers = createHandlers({
-    cluster: clusterViewOf(config, identity),
+    cluster,
     produce: {
       wal,
       logs,
@@ -116,7 +131,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
     configs,
     brokerConfigs: brokerConfigsOf(config, brokerId),
     isAutoCreateEnabled: config.autoCreateTopicsEnable,
-    coordinatorHandlers: [],
+    coordinatorHandlers,
   });
   return new Dispatcher({ handlers, clock, logger, observe: requestObserver(metrics) });
 }

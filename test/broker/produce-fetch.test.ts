@@ -34,6 +34,7 @@ function batchOfValues(values: readonly string[], timestampMs = 1000): Uint8Arra
     key: null,
     value: Buffer.from(value),
     headers: [],
+    attributes: 0,
   }));
   return encodeBatch(batchOf(records));
 }
