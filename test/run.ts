@@ -38,7 +38,7 @@ const PARTS: readonly Part[] = [
   { name: "build", command: ["bun", "build.ts"] },
   {
     name: "the executable alone",
-    command: ["bun", "test", "--only-failures", ...SMOKE_TESTS],
+    command: ["bun", "test", "--only-failures", "--timeout", "60000", ...SMOKE_TESTS],
     countsOf: bunCounts,
   },
   { name: "real clients", command: ["bun", "test/conformance/run.ts"], countsOf: summaryCounts },

@@ -72,17 +72,22 @@ export class LonelyDirectory {
   async run(options: StartOptions): Promise<Ended> {
     this.#spawn(options);
     this.#stdout = new Response(this.#running?.stdout).text();
+    return this.ended();
+  }
+
+  /** Waits for the server to end by itself. */
+  async ended(): Promise<Ended> {
     const late = setTimeout(() => this.#running?.kill("SIGKILL"), READY_TIMEOUT_MS);
     await this.#running?.exited;
     clearTimeout(late);
-    return this.#ended();
+    const exitCode = this.#running?.exitCode ?? null;
+    return { exitCode, stdout: await this.#stdout, stderr: await this.#stderr };
   }
 
   /** Ends the server with `signal` and waits for it. */
   async end(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): Promise<Ended> {
     this.#running?.kill(signal);
-    await this.#running?.exited;
-    return this.#ended();
+    return this.ended();
   }
 
   async remove(): Promise<void> {
@@ -115,11 +120,6 @@ export class LonelyDirectory {
     });
     this.#running = running;
     this.#stderr = new Response(running.stderr).text();
-  }
-
-  async #ended(): Promise<Ended> {
-    const exitCode = this.#running?.exitCode ?? null;
-    return { exitCode, stdout: await this.#stdout, stderr: await this.#stderr };
   }
 }
 

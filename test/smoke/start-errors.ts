@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ErrorCode } from "../../src/protocol/errors.ts";
+import { batchOfValues, RawKafkaClient } from "./kafka-client.ts";
 import { canMount, type Ended, LonelyDirectory, type StartOptions } from "./server-process.ts";
 
 const FREE_PORTS = ["--kafka-port", "0", "--http-port", "0"];
@@ -87,6 +89,16 @@ test("chronik-server: a data directory that is a file is refused", async () => {
   expect(await refusal({ flags: [...FREE_PORTS, "--data-dir", path] })).toContain(path);
 });
 
+test("chronik-server: a data directory of a newer version is refused as it is", async () => {
+  await directory.start();
+  await directory.end("SIGTERM");
+  const identity = Bun.file(join(directory.path, "chronik-data/chronik.json"));
+  const newer = { ...(await identity.json()), formatVersion: 99 };
+  await identity.write(JSON.stringify(newer));
+  expect(await refusal({ flags: FREE_PORTS })).toContain("newer version");
+  expect(await identity.json()).toEqual(newer);
+});
+
 test.if(canMount)("chronik-server: a read-only data directory is refused", async () => {
   const path = join(directory.path, "read-only");
   mkdirSync(path);
@@ -103,3 +115,35 @@ test.if(canMount)("chronik-server: a full disk at the start is told", async () =
   const reason = await refusal({ flags: [...FREE_PORTS, "--data-dir", path], mounts });
   expect(reason).toMatch(/full|space/i);
 });
+
+test.if(canMount)(
+  "chronik-server: a disk that is full refuses records and still gives them",
+  async () => {
+    const path = join(directory.path, "small");
+    mkdirSync(path);
+    const small = [
+      "--wal-file-bytes",
+      "1M",
+      "--wal-slab-bytes",
+      "1M",
+      "--message-max-bytes",
+      "256K",
+    ];
+    const mounts = `mount -t tmpfs -o size=80m tmpfs '${path}'`;
+    const flags = ["--data-dir", path, ...small, "--no-enable-wal-indexing"];
+    const { kafkaPort } = await directory.start({ flags, mounts });
+    const client = await RawKafkaClient.connect(kafkaPort);
+    await client.touchTopic("orders");
+    const batch = batchOfValues(["x".repeat(200_000)]);
+    let errorCode = 0;
+    let accepted = -1;
+    for (; accepted < 400 && errorCode === 0; accepted += 1) {
+      errorCode = (await client.produce("orders", batch)).errorCode;
+    }
+    expect(errorCode).toBe(ErrorCode.kafkaStorageError);
+    const fetched = await client.fetch("orders", accepted - 1);
+    expect(fetched).toMatchObject({ errorCode: 0, highWatermark: accepted });
+    const { stderr } = await directory.end("SIGTERM");
+    expect(stderr).toMatch(/ERROR.*full/);
+  },
+);
