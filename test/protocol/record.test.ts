@@ -1,16 +1,13 @@
 /** The walk over records: finds what was written, and refuses everything else. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { batchOf, type CanonicalRecord, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { ErrorCode } from "../../src/protocol/errors.ts";
 import { RecordCursor } from "../../src/protocol/record.ts";
-import { BATCH_HEADER_BYTES, readBatchHeader } from "../../src/protocol/record-batch.ts";
 import {
-  NO_RECORD_RULES,
-  type RecordRules,
-  RecordValidationError,
-  validateRecords,
-} from "../../src/protocol/record-validation.ts";
+  BATCH_HEADER_BYTES,
+  type BatchHeader,
+  readBatchHeader,
+} from "../../src/protocol/record-batch.ts";
 import { codeOf } from "./error-code.ts";
 import { goldenBatch } from "./golden-records.ts";
 import "../seed.ts";
@@ -142,78 +139,4 @@ test("record: longer varints than needed are read", () => {
   );
   expect(codeOf(() => cursor.next())).toBe(undefined);
   expect([cursor.timestampDelta, cursor.keyStart, cursor.valueStart]).toEqual([0, -1, 10]);
-});
-
-describe("record validation", () => {
-  const record = (
-    offset: number,
-    timestampMs: number,
-    key: Uint8Array | null,
-  ): CanonicalRecord => ({
-    offset,
-    timestampMs,
-    key,
-    value: null,
-    headers: [],
-    attributes: 0,
-  });
-  const key = Uint8Array.of(1);
-  const rules: RecordRules = { timestampMsMin: 1_000, timestampMsMax: 2_000, isKeyRequired: true };
-
-  function validate(
-    records: readonly CanonicalRecord[],
-    by: RecordRules = NO_RECORD_RULES,
-  ): number {
-    const bytes = encodeBatch(batchOf(records, { maxTimestampMs: 0 }));
-    return validateRecords(bytes, BATCH_HEADER_BYTES, bytes.length, readBatchHeader(bytes, 0), by);
-  }
-
-  /** The error that `records` are refused with. */
-  function refusal(records: readonly CanonicalRecord[], by?: RecordRules): RecordValidationError {
-    try {
-      validate(records, by);
-    } catch (thrown) {
-      if (thrown instanceof RecordValidationError) return thrown;
-      throw thrown;
-    }
-    throw new Error("the records were accepted");
-  }
-
-  test("tells the greatest timestamp", () => {
-    expect(validate([record(0, 5, key), record(1, 9, key), record(2, 7, null)])).toBe(9);
-    expect(validate([record(0, -1, key)])).toBe(-1);
-  });
-
-  test("accepts the bounds and a missing timestamp", () => {
-    const good = [record(0, 1_000, key), record(1, 2_000, key), record(2, -1, key)];
-    expect(validate(good, rules)).toBe(2_000);
-  });
-
-  test("tells every record out of time, with the code of the first fault", () => {
-    const late = [
-      record(0, 1_500, key),
-      record(1, 2_001, key),
-      record(2, 999, key),
-      record(3, 0, null),
-    ];
-    const error = refusal(late, rules);
-    expect(error.code).toBe(ErrorCode.invalidTimestamp);
-    expect(error.recordFaults.map((fault) => fault.batchIndex)).toEqual([1, 2, 3]);
-  });
-
-  test("tells records without a key where the topic is compacted", () => {
-    const error = refusal([record(0, 1_500, key), record(1, 1_500, null)], rules);
-    expect(error.code).toBe(ErrorCode.invalidRecord);
-    expect(error.recordFaults.map((fault) => fault.batchIndex)).toEqual([1]);
-  });
-
-  test("refuses gaps and steps back in offsets", () => {
-    expect(refusal([record(0, 1, key), record(2, 1, key)]).code).toBe(ErrorCode.invalidRecord);
-    expect(refusal([record(1, 1, key), record(0, 1, key)]).recordFaults).toHaveLength(1);
-  });
-
-  test("refuses a timestamp beyond 2^53 even without rules", () => {
-    const far = [record(0, 2 ** 53 - 1, key), record(1, 2 ** 53 + 100, key)];
-    expect(refusal(far).code).toBe(ErrorCode.invalidTimestamp);
-  });
 });
