@@ -3,11 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ErrorCode } from "../../src/protocol/errors.ts";
 import { RecordCursor } from "../../src/protocol/record.ts";
-import {
-  BATCH_HEADER_BYTES,
-  type BatchHeader,
-  readBatchHeader,
-} from "../../src/protocol/record-batch.ts";
+import { BATCH_HEADER_BYTES } from "../../src/protocol/record-batch.ts";
 import { codeOf } from "./error-code.ts";
 import { goldenBatch } from "./golden-records.ts";
 import "../seed.ts";
