@@ -34,7 +34,7 @@ export class FileWindow {
   constructor(options: FileWindowOptions) {
     this.#file = options.file;
     this.#endPosition = options.endPosition;
-    this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
+    this.#chunkBytes = Math.min(options.chunkBytes ?? CHUNK_BYTES, options.endPosition);
     this.#carryBytes = Math.min(CARRY_BYTES, this.#chunkBytes);
   }
 

@@ -13,6 +13,7 @@ import {
   blockEndOf,
   checkedEntryEnd,
   ENTRY_HEADER_BYTES,
+  ENTRY_VERSION_LEGACY,
   type EntryFields,
   EntryKind,
   GROUP_HEADER_BYTES,
@@ -127,6 +128,23 @@ export class GroupScan {
     return undefined;
   }
 
+  /** Where the intact entries end that a group at `position` has, even if its header is damaged. */
+  async intactEntriesEnd(position: number): Promise<number> {
+    const window = this.#window;
+    const { seed, path } = this.#file;
+    let end = position + GROUP_HEADER_BYTES;
+    while (await window.load(end, ENTRY_HEADER_BYTES)) {
+      readEntryFields(window.bytes, window.indexOf(end), this.#fields);
+      const entryBytes = ENTRY_HEADER_BYTES + this.#fields.payloadBytes;
+      if (!(await window.load(end, entryBytes))) break;
+      const at = window.indexOf(end);
+      const place = { seed, position: end, path, limit: at + entryBytes };
+      if (checkedEntryEnd(window.bytes, at, place) === undefined) break;
+      end += entryBytes;
+    }
+    return end;
+  }
+
   #isPlausible(header: GroupHeader): boolean {
     const end = header.position + header.lengthBytes;
     const isLengthKnown = header.lengthBytes >= GROUP_HEADER_BYTES;
@@ -174,4 +192,9 @@ function isEqualAt(bytes: Uint8Array, start: number, expected: Uint8Array): bool
     if (bytes[start + index] !== expected[index]) return false;
   }
   return true;
+}
+
+/** Whether `batchOfLegacyPayload` must be applied to the payload of an entry. */
+export function isLegacyEntry(entry: WalEntry): boolean {
+  return entry.kind === "batch" && entry.version === ENTRY_VERSION_LEGACY;
 }

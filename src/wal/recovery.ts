@@ -20,6 +20,7 @@ import {
   blockEndOf,
   decodeFileHeader,
   FILE_HEADER_BYTES,
+  GROUP_HEADER_BYTES,
   GroupFlag,
   type GroupHeader,
   sequenceOfName,
@@ -201,7 +202,7 @@ async function cutTail(end: ChainEnd, logger: Logger): Promise<number> {
   const endFile = files[endIndex];
   if (endFile === undefined) return 0;
   const endAddress = walAddressOf(endFile.sequence, endPosition);
-  let cutBytes = 0;
+  let cutBytes = await damagedGroupBytes(endFile, endPosition);
   for (const [index, file] of files.entries()) {
     if (index < endIndex) continue;
     const start = index === endIndex ? endPosition : FILE_HEADER_BYTES;
@@ -222,6 +223,17 @@ async function cutTail(end: ChainEnd, logger: Logger): Promise<number> {
     logger.warn("wal_tail_cut", { path: endFile.path, position: endPosition, cutBytes });
   }
   return cutBytes;
+}
+
+/** Size of a group whose header is damaged or was never written, as far as its entries are there. */
+async function damagedGroupBytes(file: WalFile, position: number): Promise<number> {
+  const scan = new GroupScan(file);
+  try {
+    const end = await scan.intactEntriesEnd(position);
+    return end > position + GROUP_HEADER_BYTES ? blockEndOf(end) - position : 0;
+  } finally {
+    await scan.close();
+  }
 }
 
 async function visitHeaders(

@@ -138,11 +138,11 @@ export function encodeFileHeader(header: WalFileHeader): Uint8Array {
 /** @throws WalCorruptionError if it is none, WalVersionError if it is of a later version. */
 export function decodeFileHeader(bytes: Uint8Array, path: string): WalFileHeader {
   const isWhole = bytes.length >= FILE_HEADER_BYTES && readUint32At(bytes, 4) === FILE_MAGIC;
-  const version = ((bytes[8] ?? 0) << 8) | (bytes[9] ?? 0);
-  if (isWhole && version > FILE_VERSION) throw new WalVersionError(path, version);
   if (!isWhole || readUint32At(bytes, 0) !== crc32c(bytes, CRC_BYTES, FILE_HEADER_USED_BYTES)) {
     throw new WalCorruptionError({ path, position: 0 }, "the file's header is damaged.");
   }
+  const version = ((bytes[8] ?? 0) << 8) | (bytes[9] ?? 0);
+  if (version > FILE_VERSION) throw new WalVersionError(path, version);
   return {
     sequence: readInt64At(bytes, 16),
     fileBytes: readUint32At(bytes, 12),
