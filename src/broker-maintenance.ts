@@ -33,7 +33,7 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
       try {
         await runRound(options);
       } catch (thrown) {
-        logger.warn("maintenance.failed", { reason: String(thrown) });
+        logger.warn("maintenance_failed", { reason: String(thrown) });
       }
     }
     running = undefined;

@@ -12,6 +12,7 @@ import { ProduceRulesCache } from "./api/produce-rules.ts";
 import { createHandlers } from "./broker-apis.ts";
 import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
 import { startCoordinators } from "./broker-coordinators.ts";
+import { collectStorage } from "./broker-metrics.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
@@ -55,6 +56,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const metrics = createMetrics(options.version);
   const { onFailure } = options;
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
+  collectStorage(metrics, storage);
   const purgatory = new Purgatory(clock);
   const responses = new ResponseMemory(config.inFlightBytesMax / 2);
   const cluster = clusterViewOf(config, storage.identity);

@@ -37,8 +37,8 @@ async function main(): Promise<void> {
 /** Runs the broker until a signal or a failure ends it. */
 async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): Promise<void> {
   const logger = createLogger(config.logLevel as LogLevel, (line) => process.stderr.write(line));
-  logger.info("broker.config", effectiveSettings(config));
-  for (const warning of warnings) logger.warn("broker.config_warning", { warning });
+  logger.info("broker_config", effectiveSettings(config));
+  for (const warning of warnings) logger.warn("broker_config_warning", { warning });
   let broker: Broker | undefined;
   let isStopping = false;
   const stop = async (exitCode: number): Promise<void> => {
@@ -47,18 +47,18 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
     try {
       await broker?.stop(exitCode === 0);
     } catch (thrown) {
-      logger.error("broker.stop_failed", { reason: reasonOf(thrown) });
+      logger.error("broker_stop_failed", { reason: reasonOf(thrown) });
       process.exit(EXIT_CODE_FAILURE);
     }
     process.exit(exitCode);
   };
   const onFailure = (reason: unknown): void => {
-    logger.error("broker.failed", { reason: stackOf(reason) });
+    logger.error("broker_failed", { reason: stackOf(reason) });
     void stop(EXIT_CODE_FAILURE); // Ends the process.
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      logger.info("broker.stopping", { signal });
+      logger.info("broker_stopping", { signal });
       void stop(0); // Ends the process.
     });
   }

@@ -117,7 +117,7 @@ export class Dispatcher {
   ): ResponseWriter {
     const isFault = thrown instanceof AssertionError || !(thrown instanceof KafkaError);
     if (isFault) {
-      this.#logger.error("request.failed", {
+      this.#logger.error("request_failed", {
         apiKey: context.apiKey,
         apiVersion: context.apiVersion,
         clientId: context.clientId,

@@ -138,7 +138,7 @@ export class Connection implements ClientConnection, IntakeWaiter {
   close(reason: string): void {
     if (this.#isClosed) return;
     const { remoteAddress, id } = this;
-    this.#shared.logger.info("connection.closed", { connection: id, remoteAddress, reason });
+    this.#shared.logger.info("connection_closed", { connection: id, remoteAddress, reason });
     this.onClosed();
     this.#socket.terminate();
   }
@@ -226,7 +226,7 @@ export class Connection implements ClientConnection, IntakeWaiter {
     } catch (thrown) {
       // A response that cannot be encoded is a fault of ours; no other client may suffer from it.
       const stack = thrown instanceof Error ? thrown.stack : String(thrown);
-      this.#shared.logger.error("response.not_encoded", { connection: this.id, stack });
+      this.#shared.logger.error("response_not_encoded", { connection: this.id, stack });
       this.close("A response could not be encoded.");
     }
     if (!this.#isClosed) this.#pump();

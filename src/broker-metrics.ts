@@ -1,0 +1,29 @@
+/** What is read at scrape time: sizes, lags and counts that their owners know already. */
+
+import type { Storage } from "./broker-storage.ts";
+import type { Metrics } from "./core/metrics.ts";
+
+/** Sets the metrics that follow from storage. Call once. */
+export function collectStorage(metrics: Metrics, { wal, logs, meta }: Storage): void {
+  metrics.collectWal(() => wal.sizes());
+  metrics.collectTopics(() => {
+    let partitionCount = 0;
+    for (const topic of meta.topics()) partitionCount += topic.partitionCount;
+    return { topicCount: meta.topicCount, partitionCount };
+  });
+  metrics.collectConsumerLag((report) => {
+    for (const groupId of meta.groupIds()) {
+      for (const { topic, partition, offset } of meta.committedOffsets(groupId)) {
+        const topicId = meta.topic(topic)?.topicId;
+        const log = topicId === undefined ? undefined : logs.partition(topicId, partition);
+        if (log === undefined) continue;
+        report(Math.max(0, log.highWatermark - offset), groupId, topic, String(partition));
+      }
+    }
+  });
+  metrics.registry.collected(
+    "gauge",
+    { name: "chronik_batch_index_bytes", help: "Memory of the index of batches in the WAL." },
+    (report) => report(logs.batchIndexBytes),
+  );
+}
