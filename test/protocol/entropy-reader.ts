@@ -62,8 +62,9 @@ export class EntropyReader extends Reader {
     return this.#byte() % 2 === 0 ? 2 ** 63 : this.readInt64();
   }
 
+  /** Never a whole number, which JSON would show as an integer. */
   override readFloat64(): number {
-    return this.readInt32() / 256;
+    return (this.readInt32() + 0.5) / 256;
   }
 
   override readBoolean(): boolean {
