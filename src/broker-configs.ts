@@ -93,7 +93,7 @@ function rowsOf(config: Config): readonly Row[] {
 /** What a broker that is alone cannot have otherwise. */
 function identityRowsOf(brokerId: number): readonly Row[] {
   return [
-    ["broker_id", "int", brokerId, "The broker's number."],
+    ["broker.id", "int", brokerId, "The broker's number."],
     ["node.id", "int", brokerId, "The broker's number."],
     ["default.replication.factor", "int", 1, "Copies of a partition."],
     ["delete.topic.enable", "boolean", true, "Topics may be deleted."],
