@@ -8,7 +8,8 @@ import { assert } from "../core/assert.ts";
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
-import { ErrorCode, errorCodeOf } from "../protocol/errors.ts";
+import { ErrorCode } from "../protocol/errors.ts";
+import { randomUuid } from "../protocol/uuid.ts";
 import type { Group, GroupState } from "./group.ts";
 import { emptyGroup, groupOfStored, protocolsSizeBytes, sizeBytesOf } from "./group.ts";
 import type {
@@ -27,6 +28,7 @@ import type { GroupSettings } from "./group-settings.ts";
 import { NEW_MEMBER_JOIN_TIMEOUT_MS } from "./group-settings.ts";
 import type { GroupLimits } from "./group-step.ts";
 import { refusedJoin, refusedSync } from "./group-step.ts";
+import { storeCodeOf } from "./store-code.ts";
 
 export interface GroupCoordinatorOptions {
   readonly store: MetaStore;
@@ -99,7 +101,7 @@ export class GroupCoordinator {
     const refusal = this.#joinRefusal(request);
     if (refusal !== undefined) return refusal;
     const live = this.#groups.get(groupId) ?? this.#addGroup(this.#newGroup(groupId));
-    const uuid = (this.#options.newUuid ?? (() => crypto.randomUUID()))();
+    const uuid = (this.#options.newUuid ?? randomUuid)();
     const newMemberId = `${request.groupInstanceId ?? request.clientId}-${uuid}`;
     const reply = await this.#ask(
       live,
@@ -383,21 +385,4 @@ export class GroupCoordinator {
 /** Nobody would miss it: it was never joined, and no id was given out. */
 function isBare({ state, protocolType, pendingMemberIds }: Group): boolean {
   return state === "Empty" && protocolType === null && pendingMemberIds.size === 0;
-}
-
-/** What clients are told when the store refuses; they know these codes and try again. */
-export function storeCodeOf(thrown: unknown): ErrorCode {
-  const errorCode = errorCodeOf(thrown);
-  switch (errorCode) {
-    case ErrorCode.unknownTopicOrPartition:
-    case ErrorCode.requestTimedOut:
-      return ErrorCode.coordinatorNotAvailable;
-    case ErrorCode.kafkaStorageError:
-      return ErrorCode.notCoordinator;
-    case ErrorCode.recordListTooLarge:
-    case ErrorCode.messageTooLarge:
-      return ErrorCode.unknownServerError;
-    default:
-      return errorCode;
-  }
 }

@@ -134,7 +134,7 @@ export function joinedReply(group: Group, memberId: string): JoinReply {
 }
 
 /** What the leader has to know of all members. */
-export function joinedMembers(group: Group): JoinReply["members"] {
+function joinedMembers(group: Group): JoinReply["members"] {
   return [...group.members.values()].map((member) => ({
     memberId: member.memberId,
     groupInstanceId: member.groupInstanceId,

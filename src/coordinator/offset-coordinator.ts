@@ -6,8 +6,8 @@ import type { MetaStore, PartitionOffset } from "../meta/meta-store.ts";
 import { ErrorCode } from "../protocol/errors.ts";
 import type { Group } from "./group.ts";
 import type { GenerationIdentity, GroupCoordinator } from "./group-coordinator.ts";
-import { storeCodeOf } from "./group-coordinator.ts";
 import type { GroupSettings } from "./group-settings.ts";
+import { storeCodeOf } from "./store-code.ts";
 import { subscribedTopicsOf } from "./subscription.ts";
 
 const MINUTE_MS = 60_000;

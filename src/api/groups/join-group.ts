@@ -1,6 +1,7 @@
 /**
- * JoinGroup (key 11), versions 0 to 9. The answer waits for the rebalance. Version 4: new members have to come back
- * with the id they are given (KIP-394); 5: static members (KIP-345); 9: returning leaders skip the assignment (KIP-814).
+ * JoinGroup (key 11), versions 0 to 9. The answer waits for the rebalance. Version 4: new members have to come
+ * back with the id they are given (KIP-394); 5: static members (KIP-345); 9: returning leaders skip the
+ * assignment (KIP-814).
  *
  * Deviations from Kafka: a new member whose client never learned its id is dropped when the connection ends, not
  * after five minutes. GROUP_MAX_SIZE_REACHED also stands for the limits on groups and on members' bytes.
@@ -49,7 +50,7 @@ export function createJoinGroupHandler(
           metadata: metadata.slice(),
         })),
         sessionTimeoutMs: request.sessionTimeoutMs,
-        rebalanceTimeoutMs: rebalanceTimeoutMsOf(request, apiVersion),
+        rebalanceTimeoutMs: rebalanceTimeoutMsOf(request),
         mustKnowMemberId: apiVersion >= MEMBER_ID_VERSION,
         canSkipAssignment: apiVersion >= SKIP_ASSIGNMENT_VERSION,
         onClose: (listener) => connection.onClose(listener),
@@ -62,9 +63,8 @@ export function createJoinGroupHandler(
 }
 
 /** Version 0 has only the session timeout, which served for both. */
-function rebalanceTimeoutMsOf(request: JoinGroupRequest, apiVersion: number): number {
-  const timeoutMs = apiVersion === 0 ? request.sessionTimeoutMs : request.rebalanceTimeoutMs;
-  return Math.max(0, timeoutMs);
+function rebalanceTimeoutMsOf({ rebalanceTimeoutMs, sessionTimeoutMs }: JoinGroupRequest): number {
+  return rebalanceTimeoutMs < 0 ? sessionTimeoutMs : rebalanceTimeoutMs;
 }
 
 function responseOf(
