@@ -25,6 +25,8 @@ export interface ProduceRules {
   readonly timestampBeforeMaxMs: number;
   readonly timestampAfterMaxMs: number;
   readonly minInsyncReplicas: number;
+  /** The topic is compacted: a record needs a key. */
+  readonly isKeyRequired: boolean;
   /** `flush.messages` or `flush.ms` was set: acks=all is answered when written, as Kafka does. */
   readonly isFlushRelaxed: boolean;
 }
@@ -58,6 +60,7 @@ export class ProduceRulesCache {
       timestampBeforeMaxMs: number("message.timestamp.before.max.ms"),
       timestampAfterMaxMs: number("message.timestamp.after.max.ms"),
       minInsyncReplicas: number("min.insync.replicas"),
+      isKeyRequired: this.#configs.listOf(configs, "cleanup.policy").includes("compact"),
       isFlushRelaxed:
         (flushMessages !== undefined && Number(flushMessages) > 1) ||
         (flushMessages === undefined && configs["flush.ms"] !== undefined),
@@ -106,7 +109,7 @@ function checkTimes(
     timestampMsMax: rules.isLogAppendTime
       ? Number.MAX_SAFE_INTEGER
       : nowMs + rules.timestampAfterMaxMs,
-    isKeyRequired: false,
+    isKeyRequired: rules.isKeyRequired,
   };
   if (header.compression !== "none") {
     const isTooLate = header.maxTimestampMs > recordRules.timestampMsMax;

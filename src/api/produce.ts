@@ -33,6 +33,8 @@ import { acceptBatch, type ProduceRulesCache } from "./produce-rules.ts";
 
 /** First version that carries magic 2. */
 const MAGIC_2_VERSION = 3;
+/** First version that may carry zstd (KIP-110). */
+const ZSTD_VERSION = 7;
 /** First version that names topics by id. */
 const TOPIC_ID_VERSION = 13;
 const ACKS_ALL = -1;
@@ -162,6 +164,12 @@ function append(
     throw new KafkaError(ErrorCode.notEnoughReplicas, "There is one replica only.");
   }
   const batch = acceptBatch(records, rules, owners.clock);
+  if (batch.header.compression === "zstd" && work.apiVersion < ZSTD_VERSION) {
+    throw new KafkaError(
+      ErrorCode.unsupportedCompressionType,
+      `zstd needs Produce version ${ZSTD_VERSION} or later.`,
+    );
+  }
   checkFits(owners.wal, batch.end - batch.start);
   const appended = owners.logs.append(partition, batch);
   outcome.endAddress = Math.max(outcome.endAddress, appended.endAddress);

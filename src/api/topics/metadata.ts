@@ -115,17 +115,33 @@ function describe(
   topic: Topic,
   topicAuthorizedOperations: number,
 ): MetadataResponseTopicInput {
+  let partitions = describedPartitions.get(topic);
+  if (partitions === undefined) {
+    partitions = describePartitions(cluster, topic);
+    describedPartitions.set(topic, partitions);
+  }
+  const { name, topicId } = topic;
+  return { errorCode: ErrorCode.none, name, topicId, partitions, topicAuthorizedOperations };
+}
+
+/** Clients ask again and again; a topic is replaced as a whole when it changes. */
+const describedPartitions = new WeakMap<Topic, readonly MetadataResponsePartitionInput[]>();
+
+function describePartitions(
+  { brokerId, leaderEpoch }: ClusterView,
+  topic: Topic,
+): MetadataResponsePartitionInput[] {
   const partitions: MetadataResponsePartitionInput[] = [];
+  const replicaNodes = [brokerId];
   for (let partitionIndex = 0; partitionIndex < topic.partitionCount; partitionIndex += 1) {
     partitions.push({
       errorCode: ErrorCode.none,
       partitionIndex,
-      leaderId: cluster.brokerId,
-      leaderEpoch: cluster.leaderEpoch,
-      replicaNodes: [cluster.brokerId],
-      isrNodes: [cluster.brokerId],
+      leaderId: brokerId,
+      leaderEpoch,
+      replicaNodes,
+      isrNodes: replicaNodes,
     });
   }
-  const { name, topicId } = topic;
-  return { errorCode: ErrorCode.none, name, topicId, partitions, topicAuthorizedOperations };
+  return partitions;
 }
