@@ -32,6 +32,8 @@ export interface MetaLog {
   whenDurable(address: number): Promise<void>;
   /** Exclusive end of what was appended. */
   readonly appendedAddress: number;
+  /** Exclusive end of what is durable. */
+  readonly durableAddress: number;
   /** Whether an append is sure to succeed; it may without. */
   hasRoom(lengthBytes: number): boolean;
   /** Resolves when there may be room. @throws KafkaError KAFKA_STORAGE_ERROR if there will be none. */
@@ -59,9 +61,13 @@ export class LocalMetaStore implements MetaStore {
   /** Entries below it are in the state. */
   #appliedEnd = 0;
 
-  /** Every entry at or after this address is still to be applied to what `commands()` tells. */
+  /**
+   * Metadata before this address of the log is in the state, and durable. It moves on with the log, also while only
+   * records are appended.
+   */
   get appliedEnd(): number {
-    return this.#appliedEnd;
+    if (this.#log === undefined) return this.#appliedEnd;
+    return this.#pending[0]?.address ?? Math.max(this.#appliedEnd, this.#log.durableAddress);
   }
 
   /** The whole state as commands. Those committed while it is read may be in it or not. */

@@ -29,6 +29,10 @@ export class MemoryLog implements MetaLog {
     return this.#end;
   }
 
+  get durableAddress(): number {
+    return this.#durableEnd;
+  }
+
   appendMetadata(payload: Uint8Array): number {
     if (this.#isFailed || this.roomBytes < payload.length) throw storageError();
     const address = this.#end;
