@@ -3,21 +3,30 @@
  * nobody needs, forgetting silent producers. One round at a time; a failure is told, not repeated at once.
  */
 
-import type { Storage } from "./broker-storage.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/logger.ts";
+import type { LogManager } from "./log/log-manager.ts";
+import type { MetaStore } from "./meta/meta-store.ts";
+import type { Wal } from "./wal/wal.ts";
 import { fileSequenceOf, walAddressOf } from "./wal/wal-address.ts";
 
 /** Time between rounds; a new WAL file or a deleted topic starts one earlier. */
 const ROUND_MS = 60_000;
 
+/** What is looked after. */
+interface MaintainedStorage {
+  readonly wal: Wal;
+  readonly logs: LogManager;
+  readonly meta: MetaStore;
+  /** @returns the address from which on metadata entries are still needed */
+  checkpoint(): Promise<number>;
+}
+
 export interface MaintenanceOptions {
-  readonly storage: Storage;
+  readonly storage: MaintainedStorage;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly producerIdExpirationMs: number;
-  /** Everything before it is in the search index, or never will be. */
-  indexedAddress(): number;
 }
 
 /** Starts the rounds. @returns stops them, waiting for one under way */
@@ -71,13 +80,13 @@ async function runRound(options: MaintenanceOptions): Promise<void> {
   const { storage, clock } = options;
   const { wal, logs } = storage;
   logs.expireProducers(clock.nowMs() - options.producerIdExpirationMs);
-  // Files before the checkpoint, the indexer and the oldest batch of a topic that exists can go.
+  // Files before the checkpoint and before the oldest batch of a topic that exists can go; the indexer
+  // needs them no more than clients do.
   const checkpointedAddress = await storage.checkpoint();
   const oldestLive = logs.oldestLiveSequence ?? fileSequenceOf(wal.durableAddress);
   const needed = Math.min(
     oldestLive,
     fileSequenceOf(checkpointedAddress),
-    fileSequenceOf(options.indexedAddress()),
     fileSequenceOf(wal.durableAddress),
   );
   if (walAddressOf(needed, 0) > wal.startAddress) await wal.release(walAddressOf(needed, 0));

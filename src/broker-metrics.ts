@@ -1,10 +1,18 @@
 /** What is read at scrape time: sizes, lags and counts that their owners know already. */
 
-import type { Storage } from "./broker-storage.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { LogManager } from "./log/log-manager.ts";
+import type { MetaStore } from "./meta/meta-store.ts";
+import type { Wal } from "./wal/wal.ts";
+
+interface MeasuredStorage {
+  readonly wal: Wal;
+  readonly logs: LogManager;
+  readonly meta: MetaStore;
+}
 
 /** Sets the metrics that follow from storage. Call once. */
-export function collectStorage(metrics: Metrics, { wal, logs, meta }: Storage): void {
+export function collectStorage(metrics: Metrics, { wal, logs, meta }: MeasuredStorage): void {
   metrics.collectWal(() => wal.sizes());
   metrics.collectTopics(() => {
     let partitionCount = 0;

@@ -12,7 +12,9 @@ import { ProduceRulesCache } from "./api/produce-rules.ts";
 import { createHandlers } from "./broker-apis.ts";
 import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
 import { startCoordinators } from "./broker-coordinators.ts";
+import { startMaintenance } from "./broker-maintenance.ts";
 import { collectStorage } from "./broker-metrics.ts";
+import { startSearch } from "./broker-search.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
@@ -71,15 +73,23 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     coordinatorHandlers: coordinators.handlers,
   });
   const listener = createListener(options, { dispatcher, metrics, responses });
+  const { producerIdExpirationMs } = config;
+  const stopMaintenance = startMaintenance({ storage, clock, logger, producerIdExpirationMs });
+  let isStopping = false;
+  const isReady = (): boolean => !isStopping;
+  const search = await startSearch({ ...options, ...storage, metrics, isReady });
   return {
     kafkaPort: listener.port,
-    httpPort: 0,
+    httpPort: search.httpPort,
     stop: async (isClean = true) => {
+      isStopping = true;
       listener.stopAccepting();
       purgatory.releaseAll();
       coordinators.close();
       await drained(listener, clock);
       listener.closeAll();
+      await search.stop();
+      await stopMaintenance();
       await storage.close(isClean);
     },
   };

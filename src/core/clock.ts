@@ -30,6 +30,11 @@ export type Random = () => number;
 /** Chance that nobody needs to repeat. */
 export const systemRandom: Random = () => Math.random();
 
+/** Fresh bytes that nobody can guess. */
+export function randomBytes(count: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(count));
+}
+
 /** A repeatable generator (mulberry32) for tests and simulations. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;

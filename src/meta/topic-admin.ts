@@ -8,7 +8,7 @@ import type { TopicConfigs } from "./topic-configs.ts";
 import { topicNameFaultOf } from "./topic-name.ts";
 
 /** Partitions that one request may create (Kafka's own limit). */
-export const PARTITION_COUNT_MAX = 10_000;
+const PARTITION_COUNT_MAX = 10_000;
 /** The client leaves it to the broker. */
 const BROKER_DEFAULT = -1;
 

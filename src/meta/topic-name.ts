@@ -1,7 +1,7 @@
 /** What a topic may be called (source: Apache Kafka's `org.apache.kafka.common.internals.Topic`). */
 
 /** Longest name, in characters. */
-export const TOPIC_NAME_LENGTH_MAX = 249;
+const TOPIC_NAME_LENGTH_MAX = 249;
 
 const LEGAL_NAME = /^[a-zA-Z0-9._-]+$/;
 

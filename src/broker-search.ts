@@ -1,0 +1,110 @@
+/** Search over what is in the WAL: the indexer follows it, the searcher answers, HTTP shows it. */
+
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Logger } from "./core/logger.ts";
+import type { Metrics } from "./core/metrics.ts";
+import { type HttpServer, startHttpServer } from "./http/server.ts";
+import type { LogManager } from "./log/log-manager.ts";
+import { readBatchAt } from "./log/log-reader.ts";
+import type { MetaStore } from "./meta/meta-store.ts";
+import { createSearcher, searchIsOff } from "./search/searcher.ts";
+import { createWalIndexer } from "./search/wal-indexer.ts";
+import type { Wal } from "./wal/wal.ts";
+
+export interface SearchOptions {
+  readonly config: Config;
+  readonly wal: Wal;
+  readonly logs: LogManager;
+  readonly meta: MetaStore;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly version: string;
+  readonly isReady: () => boolean;
+}
+
+export interface RunningSearch {
+  readonly httpPort: number;
+  stop(): Promise<void>;
+}
+
+/** Connections of the HTTP port at most. */
+const HTTP_CONNECTIONS_MAX = 1024;
+/** Of one search's answer. */
+const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
+
+export async function startSearch(options: SearchOptions): Promise<RunningSearch> {
+  const { config, metrics, clock, logger, version, isReady } = options;
+  const indexing = config.enableWalIndexing ? startIndexing(options) : undefined;
+  const startHttp = (): Promise<HttpServer> =>
+    startHttpServer({
+      hostname: config.bindAddr,
+      port: config.httpPort,
+      connectionsMax: HTTP_CONNECTIONS_MAX,
+      bodyBytesLimit: config.httpBodyBytesLimit,
+      searchConcurrencyMax: config.searchConcurrencyMax,
+      search: indexing?.searcher ?? searchIsOff,
+      metrics,
+      isReady,
+      logger,
+      clock,
+      version,
+    });
+  try {
+    const http = await startHttp();
+    return {
+      httpPort: http.port,
+      stop: async () => {
+        await http.stop();
+        await indexing?.stop();
+      },
+    };
+  } catch (thrown) {
+    await indexing?.stop();
+    throw thrown;
+  }
+}
+
+function startIndexing(options: SearchOptions) {
+  const { config, wal, logs, meta, metrics, clock, logger } = options;
+  const indexer = createWalIndexer({
+    dataDir: config.dataDir,
+    walDirectory: join(config.dataDir, "wal"),
+    walFileBytes: config.walFileBytes,
+    oldestAddress: () => wal.startAddress,
+    durableAddress: wal.durableAddress,
+    topics: meta.topics(),
+    liveIndexBytesMax: config.liveIndexBytesMax,
+    clock,
+    logger,
+  });
+  wal.onDurable((address) => indexer.onDurable(address));
+  const removeListener = meta.onApplied((command) => {
+    if (command.kind === "topicCreated") indexer.topicCreated(command.topic);
+    else if (command.kind === "topicDeleted") indexer.topicDeleted(command.topicId);
+  });
+  metrics.collectIndexerLag(() => indexer.lag());
+  const searcher = createSearcher({
+    indexer,
+    readBatchAt: async (topicId, index, offset) => {
+      const partition = logs.partition(topicId, index);
+      return partition && (await readBatchAt(wal, partition, offset));
+    },
+    clock,
+    logger,
+    searchTimeoutMs: config.searchTimeoutMs,
+    searchConcurrencyMax: config.searchConcurrencyMax,
+    searchResultWindowMax: config.searchResultWindowMax,
+    responseBytesMax: Math.min(RESPONSE_BYTES_MAX, config.inFlightBytesMax / 2),
+  });
+  return {
+    searcher,
+    stop: async (): Promise<void> => {
+      removeListener();
+      searcher.stop();
+      await indexer.stop();
+    },
+  };
+}
