@@ -93,7 +93,10 @@ export const systemDisk: Disk = {
     const first = await settled<string | undefined>(directory, (done) =>
       fs.mkdir(directory, { recursive: true }, done),
     );
-    if (first !== undefined) await this.syncDirectory(dirname(first));
+    if (first === undefined) return;
+    for (let created = directory; created.length >= first.length; created = dirname(created)) {
+      await this.syncDirectory(dirname(created));
+    }
   },
   async syncDirectory(directory) {
     const descriptor = await openDescriptor(directory, fs.constants.O_RDONLY);
@@ -139,6 +142,11 @@ export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): 
   }
   await disk.rename({ from: aside, to: path });
   await disk.syncDirectory(dirname(path));
+}
+
+/** Removes a directory with all that is in it, or a file; nothing happens if there is none. Not synced. */
+export function removeTree(path: string): Promise<void> {
+  return settled<void>(path, (done) => fs.rm(path, { recursive: true, force: true }, done));
 }
 
 /** One open file of the machine. */

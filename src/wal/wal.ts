@@ -312,12 +312,20 @@ export class Wal {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#room.fail(closedError());
-    if (this.#failure === undefined) {
-      this.#placement.addMarker(GroupFlag.closed);
-      await this.#commit.whenDurable(this.appendedAddress);
+    try {
+      await this.#closeLog();
+    } finally {
+      this.#commit.stopTimer();
+      await this.#files.close();
     }
-    this.#commit.stopTimer();
-    await this.#files.close();
+  }
+
+  async #closeLog(): Promise<void> {
+    if (this.#failure !== undefined) return;
+    await this.#commit.whenDurable(this.appendedAddress);
+    // Written behind a sync of its own, so that it vouches for everything before it.
+    this.#placement.addMarker(GroupFlag.closed);
+    await this.#commit.whenDurable(this.appendedAddress);
   }
 
   /** The first group of this run: what was found is durable behind it. */
