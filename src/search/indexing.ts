@@ -1,0 +1,261 @@
+/**
+ * Fills the live index from the WAL; runs in the indexer's Worker. It follows the durable address that the main
+ * thread announces, and reports what has become searchable.
+ *
+ * A generation is one live index and the range of the WAL it covers. When it is full it is left to the keeper
+ * to be frozen, and the next one begins; a second full one waits until the first is frozen, so that at most
+ * two are in memory. Every batch is in exactly one generation: ranges meet, and a generation whose Worker
+ * died is made anew from its start.
+ */
+
+import type { Clock } from "../core/clock.ts";
+import { LiveIndex } from "../core/native.ts";
+import { RecordPack } from "../core/record-pack.ts";
+import { KafkaError } from "../protocol/errors.ts";
+import type { WalEntry } from "../wal/group-scan.ts";
+import type { WalAddress } from "../wal/wal-address.ts";
+import { WalReader } from "../wal/wal-reader.ts";
+import { packEntry } from "./document.ts";
+import type { IndexCommand, IndexReport } from "./indexer-messages.ts";
+
+/** Between commits when the index keeps up: a record is a hit after half a second at most. */
+const COMMIT_MS = 400;
+/** And when it does not: fewer commits index faster. */
+const COMMIT_MS_BEHIND = 1_000;
+/** Packed records that go to the shim together. */
+const PACK_BYTES = 512 * 1024;
+/** A pack that one large batch has made larger is not kept. */
+const PACK_BYTES_KEPT = 4 * PACK_BYTES;
+/** Commits take at most this share of the time. */
+const COMMIT_TIME_SHARE_MAX = 0.4;
+
+type IndexStart = Extract<IndexCommand, { kind: "index" }>;
+
+export interface IndexingOptions {
+  readonly start: IndexStart;
+  readonly clock: Clock;
+  readonly report: (report: IndexReport) => void;
+}
+
+/** Owns the live index that is being filled. `receive` never throws; `run` ends when `stop` was called, or rejects. */
+export class Indexing {
+  readonly #clock: Clock;
+  readonly #report: (report: IndexReport) => void;
+  readonly #reader: WalReader;
+  readonly #generationBytesMax: number;
+  readonly #topicNames: Map<string, string>;
+  #durableAddress: WalAddress;
+  /** Everything before it is in the live index or an earlier one, or in `#pack`. */
+  #indexedAddress: WalAddress;
+  #committedAddress: WalAddress;
+  /** What lies before it is to be committed without delay. */
+  #refreshAddress = 0;
+  #isSealing: boolean;
+  #isStopped = false;
+  #live: LiveIndex | undefined;
+  #pack = new RecordPack(PACK_BYTES);
+  #documentCount = 0;
+  #uncommittedCount = 0;
+  #lastCommitMs = Number.NEGATIVE_INFINITY;
+  #commitPauseMs = 0;
+  readonly #toldTopicIds = new Set<string>();
+  readonly #untoldTopicIds = new Set<string>();
+  /** Resolves the wait for the next command. */
+  #wake: () => void = () => {};
+
+  constructor({ start, clock, report }: IndexingOptions) {
+    this.#clock = clock;
+    this.#report = report;
+    this.#reader = new WalReader({ directory: start.walDirectory });
+    this.#generationBytesMax = start.generationBytesMax;
+    this.#topicNames = new Map(start.topics.map(({ topicId, name }) => [topicId, name]));
+    this.#durableAddress = start.durableAddress;
+    this.#indexedAddress = start.startAddress;
+    this.#committedAddress = start.startAddress;
+    this.#isSealing = start.isSealing;
+  }
+
+  /** Takes a command that is not the first. */
+  receive(command: Exclude<IndexCommand, IndexStart>): void {
+    switch (command.kind) {
+      case "durable":
+        this.#durableAddress = Math.max(this.#durableAddress, command.address);
+        break;
+      case "refresh":
+        this.#durableAddress = Math.max(this.#durableAddress, command.address);
+        this.#refreshAddress = Math.max(this.#refreshAddress, command.address);
+        break;
+      case "topicCreated":
+        this.#topicNames.set(command.topic.topicId, command.topic.name);
+        break;
+      case "topicDeleted":
+        this.#topicNames.delete(command.topicId);
+        break;
+      case "sealed":
+        this.#isSealing = false;
+        break;
+    }
+    this.#wake();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#wake();
+  }
+
+  /** Indexes until it is stopped. Rejects with what made it impossible to go on. */
+  async run(): Promise<void> {
+    this.#createIndex();
+    while (!this.#isStopped) {
+      if (this.#indexedAddress < this.#durableAddress) await this.#indexChunks();
+      else if (this.#committedAddress < this.#indexedAddress) await this.#commitWhenDue();
+      else await this.#nextCommand();
+    }
+  }
+
+  /** Reads on to what is durable now. */
+  async #indexChunks(): Promise<void> {
+    const endAddress = this.#durableAddress;
+    for await (const chunk of this.#reader.entriesFrom(this.#indexedAddress, endAddress)) {
+      if (this.#isStopped) return;
+      for (const entry of chunk.entries) this.#add(entry);
+      this.#indexedAddress = chunk.endAddress;
+      if (this.#pack.sizeBytes < PACK_BYTES) continue;
+      this.#flush();
+      if (this.#isFull()) await this.#seal();
+      else if (this.#isCommitDue()) this.#commit();
+      await this.#breathe();
+    }
+    // The last group may end in padding up to the file's end.
+    this.#indexedAddress = Math.max(this.#indexedAddress, endAddress);
+    this.#flush();
+    if (this.#isFull()) await this.#seal();
+  }
+
+  #add(entry: WalEntry): void {
+    if (entry.kind !== "batch") return;
+    const topic = this.#topicNames.get(entry.topicId);
+    // Of a topic that was deleted.
+    if (topic === undefined) return;
+    try {
+      const count = packEntry(this.#pack, entry, topic);
+      if (count > 0 && !this.#toldTopicIds.has(entry.topicId)) {
+        this.#untoldTopicIds.add(entry.topicId);
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof KafkaError)) throw thrown;
+      const { topicId, partition, baseOffset } = entry;
+      const reason = thrown.message;
+      this.#report({ kind: "skipped", topicId, partition, baseOffset, reason });
+    }
+  }
+
+  #flush(): void {
+    if (this.#pack.recordCount > 0) {
+      const live = this.#live ?? this.#createIndex();
+      this.#tellTopics(live);
+      this.#uncommittedCount += live.add(this.#pack.bytes());
+    }
+    if (this.#pack.sizeBytes > PACK_BYTES_KEPT) this.#pack = new RecordPack(PACK_BYTES);
+    else this.#pack.reset();
+  }
+
+  #tellTopics(live: LiveIndex): void {
+    const topicIds = [...this.#untoldTopicIds];
+    if (topicIds.length === 0) return;
+    for (const topicId of topicIds) this.#toldTopicIds.add(topicId);
+    this.#untoldTopicIds.clear();
+    this.#report({ kind: "topics", indexNumber: live.number, topicIds });
+  }
+
+  #isFull(): boolean {
+    if (this.#documentCount + this.#uncommittedCount === 0) return false;
+    return this.#sizeBytes() >= this.#generationBytesMax;
+  }
+
+  #sizeBytes(): number {
+    return this.#live?.stats().live?.sizeBytes ?? 0;
+  }
+
+  /** Ends this generation and begins the next one, once the one before it is frozen. */
+  async #seal(): Promise<void> {
+    this.#commit();
+    while (this.#isSealing && !this.#isStopped) await this.#nextCommand();
+    const { number } = this.#live ?? this.#createIndex();
+    this.#isSealing = true;
+    this.#report({ kind: "full", indexNumber: number });
+    this.#createIndex();
+  }
+
+  #createIndex(): LiveIndex {
+    const live = new LiveIndex();
+    this.#live = live;
+    this.#documentCount = 0;
+    this.#uncommittedCount = 0;
+    this.#toldTopicIds.clear();
+    this.#untoldTopicIds.clear();
+    const startAddress = this.#committedAddress;
+    this.#report({ kind: "created", indexNumber: live.number, startAddress });
+    return live;
+  }
+
+  #isCommitDue(): boolean {
+    return this.#clock.monotonicMs() >= this.#nextCommitMs();
+  }
+
+  #nextCommitMs(): number {
+    const isRefresh = this.#refreshAddress > this.#committedAddress;
+    if (isRefresh && this.#refreshAddress <= this.#indexedAddress) return Number.NEGATIVE_INFINITY;
+    const isBehind = this.#indexedAddress < this.#durableAddress;
+    const pauseMs = Math.max(isBehind ? COMMIT_MS_BEHIND : COMMIT_MS, this.#commitPauseMs);
+    return this.#lastCommitMs + pauseMs;
+  }
+
+  /** Commits, or waits until it is time to or something else happens. */
+  async #commitWhenDue(): Promise<void> {
+    const isEmpty = this.#uncommittedCount === 0;
+    const delayMs = this.#nextCommitMs() - this.#clock.monotonicMs();
+    if (isEmpty || delayMs <= 0) this.#commit();
+    else await this.#nextCommand(delayMs);
+  }
+
+  /** Makes searchable what was added. */
+  #commit(): void {
+    const startMs = this.#clock.monotonicMs();
+    const live = this.#live ?? this.#createIndex();
+    if (this.#uncommittedCount > 0) {
+      live.commit();
+      const elapsedMs = this.#clock.monotonicMs() - startMs;
+      this.#lastCommitMs = startMs + elapsedMs;
+      const pauseMs = elapsedMs / COMMIT_TIME_SHARE_MAX - elapsedMs;
+      this.#commitPauseMs = Math.min(pauseMs, COMMIT_MS_BEHIND);
+    }
+    this.#documentCount += this.#uncommittedCount;
+    this.#uncommittedCount = 0;
+    this.#committedAddress = this.#indexedAddress;
+    this.#report({
+      kind: "committed",
+      indexNumber: live.number,
+      endAddress: this.#committedAddress,
+      documentCount: this.#documentCount,
+      sizeBytes: this.#sizeBytes(),
+    });
+  }
+
+  /** Resolves at the next command, or after `delayMs`. */
+  #nextCommand(delayMs?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = delayMs === undefined ? () => {} : this.#clock.after(delayMs, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#isStopped) this.#wake();
+    });
+  }
+
+  /** Lets commands in. */
+  #breathe(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+}

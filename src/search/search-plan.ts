@@ -1,0 +1,40 @@
+/** Which indexes a search has to look into, and what must be left out of them. */
+
+import type { ShimFilter } from "../core/shim-query.ts";
+
+/** An index that may be searched. */
+export interface SearchedGeneration {
+  /** Undefined if it holds no record. */
+  readonly indexNumber: number | undefined;
+  /** Topics that have records in it; deleted ones too. */
+  readonly topicIds: Iterable<string>;
+}
+
+/** For `searchIndexes`. */
+export interface SearchPlan {
+  readonly indexNumbers: readonly number[];
+  readonly filter: ShimFilter | undefined;
+}
+
+/** The plan for a search over the topics `wanted`. Indexes without any of them are not opened. */
+export function planSearch(
+  generations: Iterable<SearchedGeneration>,
+  wanted: ReadonlySet<string>,
+): SearchPlan {
+  const indexNumbers: number[] = [];
+  const present = new Set<string>();
+  const unwanted = new Set<string>();
+  for (const { indexNumber, topicIds } of generations) {
+    if (indexNumber === undefined) continue;
+    const ids = [...topicIds];
+    if (!ids.some((topicId) => wanted.has(topicId))) continue;
+    indexNumbers.push(indexNumber);
+    for (const topicId of ids) (wanted.has(topicId) ? present : unwanted).add(topicId);
+  }
+  if (unwanted.size === 0) return { indexNumbers, filter: undefined };
+  const filter =
+    present.size <= unwanted.size
+      ? { topicIds: [...present] }
+      : { excludedTopicIds: [...unwanted] };
+  return { indexNumbers, filter };
+}

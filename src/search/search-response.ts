@@ -1,0 +1,96 @@
+/** The answer to a search, in Elasticsearch's shape (source: Elasticsearch reference, "Search API"). */
+
+import type { ShimHit, ShimSort } from "../core/shim-query.ts";
+import { argumentError } from "./elasticsearch-error.ts";
+import type { SearchRequest } from "./search-request.ts";
+
+/** A hit, and the JSON of its `_source` where one is wanted. */
+export interface ShownHit {
+  readonly hit: ShimHit;
+  readonly sourceJson: string | undefined;
+}
+
+export interface ResponseOptions {
+  readonly request: SearchRequest;
+  readonly total: number;
+  readonly hits: readonly ShownHit[];
+  readonly tookMs: number;
+  readonly responseBytesMax: number;
+}
+
+/** The permanent address of a record. */
+export function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
+  return `${hit.topic}/${hit.partition}/${hit.offset}`;
+}
+
+/** The JSON of the answer. @throws SearchError 400 if it would be larger than allowed */
+export function encodeResponse(options: ResponseOptions): Uint8Array {
+  const { request, total, hits, tookMs, responseBytesMax } = options;
+  const isScored = request.sort?.some(({ by }) => by === "score") ?? true;
+  const scores = hits.map(({ hit }) => hit.score ?? 0);
+  const parts: string[] = [];
+  let length = 0;
+  for (const shown of hits) {
+    const text = hitJsonOf(shown, request, isScored);
+    length += text.length;
+    if (length > responseBytesMax) throw responseTooLarge(responseBytesMax);
+    parts.push(text);
+  }
+  const head = {
+    took: Math.max(0, Math.round(tookMs)),
+    timed_out: false,
+    _shards: { total: 1, successful: 1, skipped: 0, failed: 0 },
+  };
+  const outer = {
+    ...totalOf(request, total),
+    max_score: isScored && scores.length > 0 ? Math.max(...scores) : null,
+  };
+  const body = `{${membersOf(head)},"hits":{${membersOf(outer)},"hits":[${parts.join(",")}]}}`;
+  const text = request.isPretty ? JSON.stringify(JSON.parse(body), undefined, 2) : body;
+  const bytes = new TextEncoder().encode(`${text}\n`);
+  if (bytes.length > responseBytesMax) throw responseTooLarge(responseBytesMax);
+  return bytes;
+}
+
+/** The answer would be larger than allowed: 400. */
+export function responseTooLarge(responseBytesMax: number): Error {
+  return argumentError(
+    `the answer exceeds ${responseBytesMax} bytes: ask for fewer hits with [size], ` +
+      'or leave the values out with ["_source": {"excludes": "value"}]',
+  );
+}
+
+/** The JSON of an object without its braces. */
+function membersOf(object: object): string {
+  return JSON.stringify(object).slice(1, -1);
+}
+
+function hitJsonOf(shown: ShownHit, request: SearchRequest, isScored: boolean): string {
+  const { hit, sourceJson } = shown;
+  const head = {
+    _index: hit.topic,
+    _id: hitIdOf(hit),
+    _score: isScored ? hit.score : null,
+  };
+  const source = sourceJson === undefined ? "" : `,"_source":${sourceJson}`;
+  const { sort } = request;
+  const values = sort === undefined ? "" : `,"sort":${JSON.stringify(sortValuesOf(hit, sort))}`;
+  return `{${membersOf(head)}${source}${values}}`;
+}
+
+function sortValuesOf(hit: ShimHit, sort: readonly ShimSort[]): (number | null)[] {
+  return sort.map(({ by }) => {
+    if (by === "score") return hit.score;
+    return by === "timestamp" ? hit.timestampMs : hit.offset;
+  });
+}
+
+function totalOf(request: SearchRequest, count: number): object {
+  const { trackTotalHits, hasTotalAsNumber } = request;
+  if (trackTotalHits === false) return hasTotalAsNumber ? { total: -1 } : {};
+  if (hasTotalAsNumber) return { total: count };
+  if (trackTotalHits !== true && count > trackTotalHits) {
+    return { total: { value: trackTotalHits, relation: "gte" } };
+  }
+  return { total: { value: count, relation: "eq" } };
+}

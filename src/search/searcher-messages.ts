@@ -1,0 +1,58 @@
+/** What the main thread and the search Worker tell each other. */
+
+import type { SearchPlan } from "./search-plan.ts";
+
+/** A record that is wanted back. */
+export interface RecordPlace {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** A stored batch that holds one or more of the places that were asked for. */
+export interface ReadBatch {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly bytes: Uint8Array;
+}
+
+/** To the Worker. */
+export type SearcherCommand =
+  /** A search. Answered by questions and one answer, all with its `id`. */
+  | {
+      readonly kind: "search";
+      readonly id: number;
+      readonly parameters: string;
+      readonly body: Uint8Array;
+      /** Wall time at which the search came in, for `took`. */
+      readonly startMs: number;
+      readonly resultWindowMax: number;
+      /** Of the answer. */
+      readonly responseBytesMax: number;
+    }
+  /** Answers "plan": what to search now. */
+  | { readonly kind: "plan"; readonly id: number; readonly plan: SearchPlan }
+  /**
+   * Answers "read": batches that hold the first `placeCount` places; what they do not hold does not exist. The
+   * rest has to be asked for again.
+   */
+  | {
+      readonly kind: "batches";
+      readonly id: number;
+      readonly batches: readonly ReadBatch[];
+      readonly placeCount: number;
+    }
+  /** Nobody waits for this search any more. */
+  | { readonly kind: "cancel"; readonly id: number };
+
+/** From the Worker. */
+export type SearcherReport =
+  | { readonly kind: "plan"; readonly id: number }
+  /** Places are sorted by topic, partition and offset. */
+  | { readonly kind: "read"; readonly id: number; readonly places: readonly RecordPlace[] }
+  | {
+      readonly kind: "answer";
+      readonly id: number;
+      readonly status: number;
+      readonly body: Uint8Array;
+    };

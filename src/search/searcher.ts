@@ -1,0 +1,272 @@
+/**
+ * The main thread's side of searching. It resolves the topics, says which indexes to look into, and reads batches
+ * back; all else happens in a Worker that starts with the first search.
+ *
+ *   const searcher = createSearcher({ indexer, readBatchAt, clock, logger, searchTimeoutMs,
+ *     searchConcurrencyMax, searchResultWindowMax, responseBytesMax });
+ *   await startHttpServer({ search: searcher, … });
+ *   searcher.stop();
+ *
+ * `readBatchAt` answers with the stored batch that holds the offset, or undefined if there is none (any more). A
+ * search whose Worker died is given to the next one, once.
+ */
+
+import type { CancelTimer, Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import { readBatchHeader } from "../protocol/record-batch.ts";
+import { SearchError } from "./elasticsearch-error.ts";
+import type { NamedTopic } from "./indexer-messages.ts";
+import type { SearchInput, SearchOutput } from "./search-input.ts";
+import { planSearch, type SearchedGeneration } from "./search-plan.ts";
+import { flagOf, parametersOf } from "./search-request.ts";
+import type {
+  ReadBatch,
+  RecordPlace,
+  SearcherCommand,
+  SearcherReport,
+} from "./searcher-messages.ts";
+import { SupervisedWorker } from "./supervised-worker.ts";
+import { selectTopics } from "./topic-selection.ts";
+import { workerUrl } from "./worker-url.ts";
+
+/** The stored batch that holds `offset`; undefined if there is none. The bytes are not changed afterwards. */
+export type ReadBatchAt = (
+  topicId: string,
+  partition: number,
+  offset: number,
+) => Promise<Uint8Array | undefined>;
+
+/** What a search needs of the indexer. */
+export interface SearchedIndexes {
+  readonly topics: Iterable<NamedTopic>;
+  hasTopic(topicId: string): boolean;
+  generations(): readonly SearchedGeneration[];
+  refresh(timeoutMs: number): Promise<boolean>;
+}
+
+export interface SearcherOptions {
+  readonly indexer: SearchedIndexes;
+  readonly readBatchAt: ReadBatchAt;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** From its arrival to its answer, refresh included. */
+  readonly searchTimeoutMs: number;
+  /** Searches in the Worker, also those that nobody waits for any more. */
+  readonly searchConcurrencyMax: number;
+  /** Largest from + size. */
+  readonly searchResultWindowMax: number;
+  /** Of one answer. */
+  readonly responseBytesMax: number;
+  /** For tests that want to kill the Worker. */
+  readonly createWorker?: (url: string) => Worker;
+}
+
+interface RunningSearch {
+  readonly id: number;
+  readonly input: SearchInput;
+  readonly startMs: number;
+  /** Topics that were meant when the search came in. */
+  readonly topicIds: ReadonlySet<string>;
+  readonly finish: (output: SearchOutput | SearchError) => void;
+  attemptCount: number;
+}
+
+const ATTEMPTS_MAX = 2;
+/** Batches that are handed to the Worker at a time. */
+const READ_BYTES_MAX = 4 * 1024 * 1024;
+
+export function createSearcher(options: SearcherOptions): Searcher {
+  return new Searcher(options);
+}
+
+/** The answer to every search where indexing is switched off. */
+export const searchIsOff = {
+  search: (): Promise<SearchOutput> =>
+    Promise.reject(
+      new SearchError(
+        503,
+        "service_unavailable_exception",
+        "search is off: the broker runs with enable_wal_indexing = false",
+      ),
+    ),
+};
+
+/** Owns the search Worker and the searches in it. */
+export class Searcher {
+  readonly #options: SearcherOptions;
+  readonly #worker: SupervisedWorker<SearcherCommand, SearcherReport>;
+  readonly #running = new Map<number, RunningSearch>();
+  #nextId = 1;
+
+  constructor(options: SearcherOptions) {
+    const { clock, logger, createWorker } = options;
+    this.#options = options;
+    this.#worker = new SupervisedWorker<SearcherCommand, SearcherReport>({
+      name: "searcher",
+      url: workerUrl("searcher-worker"),
+      clock,
+      logger,
+      ...(createWorker ? { createWorker } : {}),
+      onStart: () => {
+        for (const search of this.#running.values()) this.#post(search);
+      },
+      onReport: (report) => this.#onReport(report),
+      onDeath: () => this.#onDeath(),
+    });
+  }
+
+  /** @throws SearchError 4xx for what is the client's fault and known here, 503, 504 */
+  async search(input: SearchInput): Promise<SearchOutput> {
+    const { indexer, clock, searchTimeoutMs, searchConcurrencyMax } = this.#options;
+    const startMs = clock.monotonicMs();
+    const parameters = parametersOf(input.parameters);
+    const topicIds = selectTopics(input.topics, indexer.topics, {
+      ignoresMissing: flagOf(parameters, "ignore_unavailable", false),
+      allowsNone: flagOf(parameters, "allow_no_indices", true),
+    });
+    if (flagOf(parameters, "refresh", false) && !(await indexer.refresh(searchTimeoutMs))) {
+      throw timeoutError(searchTimeoutMs, "the index did not catch up with the log");
+    }
+    if (this.#running.size >= searchConcurrencyMax) {
+      const reason = `rejected: ${this.#running.size} searches are running`;
+      throw new SearchError(429, "es_rejected_execution_exception", reason);
+    }
+    const leftMs = searchTimeoutMs - (clock.monotonicMs() - startMs);
+    return await this.#run(input, topicIds, leftMs);
+  }
+
+  stop(): void {
+    this.#worker.stop();
+    for (const search of [...this.#running.values()]) search.finish(stoppedError());
+  }
+
+  #run(
+    input: SearchInput,
+    topicIds: ReadonlySet<string>,
+    timeoutMs: number,
+  ): Promise<SearchOutput> {
+    const { clock } = this.#options;
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      let cancelTimer: CancelTimer = () => {};
+      const finish = (output: SearchOutput | SearchError): void => {
+        cancelTimer();
+        this.#running.delete(id);
+        if (output instanceof SearchError) reject(output);
+        else resolve(output);
+      };
+      cancelTimer = clock.after(timeoutMs, () => {
+        this.#worker.post({ kind: "cancel", id });
+        finish(timeoutError(this.#options.searchTimeoutMs, "the search took too long"));
+      });
+      const startMs = clock.nowMs();
+      const search = { id, input, startMs, topicIds, finish, attemptCount: 0 };
+      this.#running.set(id, search);
+      if (this.#worker.isRunning) this.#post(search);
+      else this.#worker.start();
+    });
+  }
+
+  #post(search: RunningSearch): void {
+    const { id, input, startMs } = search;
+    search.attemptCount += 1;
+    this.#worker.post({
+      kind: "search",
+      id,
+      parameters: input.parameters,
+      // Copied: the search may have to be given to another Worker.
+      body: input.body.slice(),
+      startMs,
+      resultWindowMax: this.#options.searchResultWindowMax,
+      responseBytesMax: this.#options.responseBytesMax,
+    });
+  }
+
+  #onReport(report: SearcherReport): void {
+    const search = this.#running.get(report.id);
+    if (search === undefined) return;
+    switch (report.kind) {
+      case "plan": {
+        const wanted = new Set(
+          [...search.topicIds].filter((topicId) => this.#options.indexer.hasTopic(topicId)),
+        );
+        const plan = planSearch(this.#options.indexer.generations(), wanted);
+        this.#worker.post({ kind: "plan", id: search.id, plan });
+        break;
+      }
+      case "read":
+        // It never rejects.
+        void this.#read(search, report.places);
+        break;
+      case "answer":
+        search.finish({ status: report.status, body: report.body });
+        break;
+    }
+  }
+
+  async #read(search: RunningSearch, places: readonly RecordPlace[]): Promise<void> {
+    const attempt = search.attemptCount;
+    try {
+      const { batches, placeCount } = await this.#readBatches(places);
+      if (this.#running.get(search.id) !== search || search.attemptCount !== attempt) return;
+      this.#worker.post(
+        { kind: "batches", id: search.id, batches, placeCount },
+        batches.map(({ bytes }) => bytes.buffer as ArrayBuffer),
+      );
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#options.logger.error("search_read_failed", { reason });
+      search.finish(
+        new SearchError(500, "search_phase_execution_exception", "a record could not be read"),
+      );
+      this.#worker.post({ kind: "cancel", id: search.id });
+    }
+  }
+
+  /** Batches for as many of the places, which are sorted, as fit one message; one place at least. */
+  async #readBatches(
+    places: readonly RecordPlace[],
+  ): Promise<{ readonly batches: readonly ReadBatch[]; readonly placeCount: number }> {
+    const batches: ReadBatch[] = [];
+    let sizeBytes = 0;
+    let placeCount = 0;
+    let last: (RecordPlace & { readonly endOffset: number }) | undefined;
+    for (const place of places) {
+      const { topicId, partition, offset } = place;
+      const isHeld =
+        last?.topicId === topicId && last.partition === partition && offset < last.endOffset;
+      if (!isHeld) {
+        if (sizeBytes >= READ_BYTES_MAX) break;
+        const bytes = this.#options.indexer.hasTopic(topicId)
+          ? await this.#options.readBatchAt(topicId, partition, offset)
+          : undefined;
+        if (bytes !== undefined) {
+          // A copy of its own: it is given away, and a view would take the whole buffer with it.
+          batches.push({ topicId, partition, bytes: bytes.slice() });
+          sizeBytes += bytes.length;
+          const { baseOffset, lastOffsetDelta } = readBatchHeader(bytes, 0);
+          last = { ...place, endOffset: baseOffset + lastOffsetDelta + 1 };
+        }
+      }
+      placeCount += 1;
+    }
+    return { batches, placeCount };
+  }
+
+  #onDeath(): void {
+    for (const search of [...this.#running.values()]) {
+      if (search.attemptCount < ATTEMPTS_MAX) continue;
+      const reason = "the search Worker died twice of it";
+      search.finish(new SearchError(500, "search_phase_execution_exception", reason));
+    }
+  }
+}
+
+function timeoutError(timeoutMs: number, reason: string): SearchError {
+  return new SearchError(504, "search_timeout_exception", `${reason} (${timeoutMs} ms)`);
+}
+
+function stoppedError(): SearchError {
+  return new SearchError(503, "service_unavailable_exception", "the broker is stopping");
+}

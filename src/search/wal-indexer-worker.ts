@@ -1,0 +1,49 @@
+/** The indexer's Worker thread: fills the live index, or keeps generations, as its first message says. */
+
+import { systemClock } from "../core/clock.ts";
+import { lowerThreadPriority } from "../core/native.ts";
+import { keepGenerations } from "./generation-keeper.ts";
+import type { IndexerCommand, IndexReport, KeepReport } from "./indexer-messages.ts";
+import { Indexing } from "./indexing.ts";
+
+declare const self: Worker;
+
+/** Acks, fetches and searches come first. */
+const NICE = 15;
+
+let indexing: Indexing | undefined;
+
+self.onmessage = (event: MessageEvent<IndexerCommand>) => {
+  const command = event.data;
+  switch (command.kind) {
+    case "index":
+      lowerThreadPriority(NICE);
+      indexing = new Indexing({
+        start: command,
+        clock: systemClock,
+        report: (report: IndexReport) => self.postMessage(report),
+      });
+      // A failure ends this Worker; the main thread starts another.
+      indexing.run().catch(failThread);
+      break;
+    case "durable":
+    case "refresh":
+    case "topicCreated":
+    case "topicDeleted":
+    case "sealed":
+      indexing?.receive(command);
+      break;
+    default:
+      lowerThreadPriority(NICE);
+      keepGenerations(command)
+        .then((report: KeepReport) => self.postMessage(report))
+        .catch(failThread);
+  }
+};
+
+function failThread(thrown: unknown): void {
+  // Outside any promise, so that the main thread hears of it as this Worker's error.
+  setImmediate(() => {
+    throw thrown;
+  });
+}

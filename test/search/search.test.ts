@@ -1,0 +1,251 @@
+/** Records through the WAL, the index and back: what is a hit, and how it looks. */
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { FIRST_TIMESTAMP_MS, SearchFixture } from "./search-fixture.ts";
+
+let broker: SearchFixture;
+
+beforeAll(async () => {
+  broker = await SearchFixture.open();
+  await broker.produce("orders", [
+    { key: "k-0", value: "Lost order number 17", headers: { trace: "abc-1", empty: null } },
+    { key: "k-1", value: '{"user":{"id":42,"name":"Ann Lee"},"status":"PAID","ok":true}' },
+    { key: null, value: "found order" },
+  ]);
+  await broker.produce(
+    "orders",
+    [{ key: "other", value: "lost and found", headers: { trace: "xyz" } }],
+    { partition: 1 },
+  );
+  for (const compression of ["gzip", "snappy", "lz4", "zstd"] as const) {
+    await broker.produce("packed", [{ value: `squeezed by ${compression}` }], { compression });
+  }
+});
+
+afterAll(async () => {
+  await broker[Symbol.asyncDispose]();
+});
+
+test.each([
+  [{ match_all: {} }, "orders/0/0 orders/1/0 orders/0/1 orders/0/2"],
+  [{ match: { _value: "LOST" } }, "orders/0/0 orders/1/0"],
+  [{ match: { _value: { query: "lost found", operator: "and" } } }, "orders/1/0"],
+  [{ match_phrase: { _value: "order number" } }, "orders/0/0"],
+  [{ match_phrase: { _value: "number order" } }, ""],
+  [{ term: { _key: "k-1" } }, "orders/0/1"],
+  [{ term: { _key: "k" } }, ""],
+  [{ match: { _key: "k" } }, "orders/0/0 orders/0/1"],
+  [{ terms: { _offset: [1, 2] } }, "orders/0/1 orders/0/2"],
+  [{ match: { _headers: "abc" } }, "orders/0/0"],
+  [{ match: { _headers: "trace" } }, "orders/0/0 orders/1/0"],
+  [{ range: { "user.id": { gte: 40, lt: 43 } } }, "orders/0/1"],
+  [{ term: { "user.id": 42 } }, "orders/0/1"],
+  [{ term: { ok: true } }, "orders/0/1"],
+  [{ match: { "user.name": "ann" } }, "orders/0/1"],
+  [{ term: { "status.keyword": "PAID" } }, "orders/0/1"],
+  [{ exists: { field: "user.name" } }, "orders/0/1"],
+  [{ exists: { field: "_key" } }, "orders/0/0 orders/1/0 orders/0/1"],
+  [{ prefix: { _key: "k-" } }, "orders/0/0 orders/0/1"],
+  [{ wildcard: { _key: "*the?" } }, "orders/1/0"],
+  [{ term: { _partition: 1 } }, "orders/1/0"],
+  [{ term: { _topic: "orders" } }, "orders/0/0 orders/1/0 orders/0/1 orders/0/2"],
+  [
+    { range: { _timestamp: { gt: FIRST_TIMESTAMP_MS, lte: "2026-01-01T00:00:00.001Z" } } },
+    "orders/0/1",
+  ],
+  [
+    { bool: { must: { match: { _value: "order" } }, must_not: { term: { _key: "k-0" } } } },
+    "orders/0/2",
+  ],
+  [{ bool: { must_not: { match: { _value: "order" } } } }, "orders/1/0 orders/0/1"],
+  [{ query_string: { query: "lost AND NOT found" } }, "orders/0/0"],
+  [{ query_string: { query: "k-1 OR abc-1" } }, "orders/0/0 orders/0/1"],
+  [{ query_string: { query: "_key:k* AND user.id:[40 TO *]" } }, "orders/0/1"],
+  [{ query_string: { query: "status:paid" } }, "orders/0/1"],
+  [{ query_string: { query: "-lost" } }, "orders/0/1 orders/0/2"],
+] as [object, string][])("search: %j", async (query, expected) => {
+  const ids = await broker.idsOf(query, { topics: "orders" });
+  expect(ids.join(" ")).toBe(expected);
+});
+
+test("search: every codec is read, and every batch shown", async () => {
+  const answer = await broker.search(undefined, {
+    topics: "packed",
+    parameters: "q=squeezed&sort=_offset&refresh=true",
+  });
+  expect(answer.hits.hits.map((hit) => hit._source?.["value"])).toEqual([
+    "squeezed by gzip",
+    "squeezed by snappy",
+    "squeezed by lz4",
+    "squeezed by zstd",
+  ]);
+});
+
+test("search: an answer has Elasticsearch's shape", async () => {
+  const body = { query: { match: { _value: "number" } } };
+  const answer = await broker.search(body, { topics: "orders" });
+  const score = answer.hits.max_score;
+  expect(score).toBeGreaterThan(0);
+  expect(answer).toEqual({
+    status: 200,
+    took: expect.any(Number),
+    timed_out: false,
+    _shards: { total: 1, successful: 1, skipped: 0, failed: 0 },
+    hits: {
+      total: { value: 1, relation: "eq" },
+      max_score: score,
+      hits: [
+        {
+          _index: "orders",
+          _id: "orders/0/0",
+          _score: score,
+          _source: {
+            topic: "orders",
+            partition: 0,
+            offset: 0,
+            timestamp: FIRST_TIMESTAMP_MS,
+            key: "k-0",
+            value: "Lost order number 17",
+            headers: [
+              { key: "trace", value: "abc-1" },
+              { key: "empty", value: null },
+            ],
+          },
+        },
+      ],
+    },
+  } as never);
+});
+
+test("search: sort, from, size and _source", async () => {
+  const answer = await broker.search(
+    { sort: [{ _timestamp: "desc" }, "_offset"], from: 1, size: 2, _source: ["key", "offset"] },
+    { topics: "orders" },
+  );
+  expect(answer.hits.total).toEqual({ value: 4, relation: "eq" });
+  expect(answer.hits.max_score).toBe(null);
+  expect(answer.hits.hits).toEqual([
+    {
+      _index: "orders",
+      _id: "orders/0/1",
+      _score: null,
+      _source: { offset: 1, key: "k-1" },
+      sort: [FIRST_TIMESTAMP_MS + 1, 1],
+    },
+    {
+      _index: "orders",
+      _id: "orders/0/0",
+      _score: null,
+      _source: { offset: 0, key: "k-0" },
+      sort: [FIRST_TIMESTAMP_MS, 0],
+    },
+  ]);
+});
+
+test("search: size 0 counts, _source false shows none, totals as asked for", async () => {
+  const count = await broker.search({ size: 0 }, { topics: "orders" });
+  expect(count.hits).toEqual({ total: { value: 4, relation: "eq" }, max_score: null, hits: [] });
+  const bare = await broker.search({ _source: false, size: 1 }, { topics: "orders" });
+  expect(Object.keys(bare.hits.hits[0] ?? {})).toEqual(["_index", "_id", "_score"]);
+  const none = await broker.search({ track_total_hits: false, size: 0 }, { topics: "orders" });
+  expect(none.hits).toEqual({ max_score: null, hits: [] });
+  const capped = await broker.search({ track_total_hits: 3, size: 0 }, { topics: "orders" });
+  expect(capped.hits.total).toEqual({ value: 3, relation: "gte" });
+});
+
+test.each([
+  [undefined, 8],
+  ["orders", 4],
+  ["orders,packed", 8],
+  ["p*", 4],
+  ["_all,-packed", 4],
+  ["*,-o*", 4],
+  ["nothing*", 0],
+])("search: the index position %s gives %i hits", async (topics, count) => {
+  const answer = await broker.search({ size: 0 }, topics === undefined ? {} : { topics });
+  expect(answer.hits.total?.value).toBe(count);
+});
+
+test("search: an unknown topic is 404, unless it may be missing", async () => {
+  const answer = await broker.search(undefined, { topics: "orders,nope" });
+  expect(answer).toMatchObject({ status: 404, error: { type: "index_not_found_exception" } });
+  const parameters = "ignore_unavailable=true";
+  const passed = await broker.search({ size: 0 }, { topics: "orders,nope", parameters });
+  expect(passed.hits.total?.value).toBe(4);
+});
+
+test("search: what the index can't do is a 400 with its reason", async () => {
+  const range = await broker.search({ query: { range: { _key: { gte: 5 } } } });
+  expect(range.status).toBe(200);
+  const aggs = await broker.search({ aggs: {} });
+  expect(aggs).toMatchObject({ status: 400, error: { reason: "[aggs] is not supported yet" } });
+  const mixed = await broker.search({ query: { term: { _offset: -1 } } });
+  expect([200, 400]).toContain(mixed.status);
+});
+
+test("search: bytes that are not UTF-8 are shown as text and exactly", async () => {
+  const value = Uint8Array.of(0x62, 0x69, 0x6e, 0x20, 0xff, 0xfe);
+  await broker.produce("binary", [{ key: "\ufffd", value }]);
+  const answer = await broker.search({ query: { match: { _value: "bin" } } }, { topics: "binary" });
+  expect(answer.hits.hits[0]?._source).toMatchObject({
+    key: "\ufffd",
+    value: "bin \ufffd\ufffd",
+    value_base64: Buffer.from(value).toString("base64"),
+  });
+  expect(answer.hits.hits[0]?._source).not.toHaveProperty("key_base64");
+});
+
+test("search: control batches are no hits", async () => {
+  await broker.produce("control", [{ key: "\0\0\0\u0001", value: "marker" }], {
+    isControl: true,
+    isTransactional: true,
+    producerId: 1,
+    producerEpoch: 0,
+  });
+  await broker.produce("control", [{ value: "record" }]);
+  expect(await broker.idsOf({ match_all: {} }, { topics: "control" })).toEqual(["control/0/1"]);
+});
+
+test("search: LogAppendTime counts where the batch says so", async () => {
+  const maxTimestampMs = FIRST_TIMESTAMP_MS + 60_000;
+  await broker.produce("appended", [{ value: "a" }], {
+    timestampType: "LogAppendTime",
+    maxTimestampMs,
+  });
+  const query = { range: { _timestamp: { gte: maxTimestampMs } } };
+  const answer = await broker.search({ query }, { topics: "appended" });
+  expect(answer.hits.hits[0]?._source?.["timestamp"]).toBe(maxTimestampMs);
+});
+
+test("search: a deleted topic's records vanish at once, also from searches over all", async () => {
+  await broker.produce("doomed", [{ value: "ephemeral words" }]);
+  const query = { match: { _value: "ephemeral" } };
+  expect(await broker.idsOf(query)).toEqual(["doomed/0/0"]);
+  broker.deleteTopic("doomed");
+  expect(await broker.idsOf(query)).toEqual([]);
+  expect((await broker.search(undefined, { topics: "doomed" })).status).toBe(404);
+  // A new topic of the same name starts empty.
+  await broker.produce("doomed", [{ value: "fresh words" }]);
+  expect(await broker.idsOf(query)).toEqual([]);
+  expect(await broker.idsOf({ match: { _value: "words" } })).toEqual(["doomed/0/0"]);
+});
+
+test("search: a batch that can't be read is left out, and nothing else", async () => {
+  const topicId = broker.createTopic("partly");
+  const { batchOf, encodeBatch } = await import("../../src/protocol/canonical-record.ts");
+  const record = {
+    offset: 0,
+    timestampMs: 1,
+    key: null,
+    value: new TextEncoder().encode("spoilt"),
+    headers: [],
+    attributes: 0,
+  };
+  const bytes = encodeBatch(batchOf([record]));
+  bytes[bytes.length - 1] = 1; // One header is announced, none is there.
+  const { writeCrc } = await import("../../src/protocol/record-batch.ts");
+  writeCrc(bytes, 0, bytes.length);
+  await broker.append(topicId, { bytes, baseOffset: 0, partition: 7 });
+  await broker.produce("partly", [{ value: "sound" }]);
+  expect(await broker.idsOf({ match_all: {} }, { topics: "partly" })).toEqual(["partly/0/0"]);
+});
