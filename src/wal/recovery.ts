@@ -204,57 +204,42 @@ async function cutTail(end: ChainEnd, logger: Logger): Promise<number> {
   const endFile = files[endIndex];
   if (endFile === undefined) return 0;
   const endAddress = walAddressOf(endFile.sequence, endPosition);
-  let cutBytes = await damagedGroupBytes(endFile, endPosition);
-  for (const [index, file] of files.entries()) {
-    if (index < endIndex) continue;
-    const start = index === endIndex ? endPosition : FILE_HEADER_BYTES;
-    const visit = (header: GroupHeader): void => {
-      if (header.durableAddress > endAddress) {
-        throw new WalCorruptionError(
-          { path: endFile.path, position: endPosition },
-          `the group at position ${header.position} of ${file.path} was written when this place was durable.`,
-        );
+  const refuseClaim = (file: WalFile, header: GroupHeader): void => {
+    if (header.durableAddress <= endAddress) return;
+    const claim = `the group at position ${header.position} of ${file.path}`;
+    throw new WalCorruptionError(
+      { path: endFile.path, position: endPosition },
+      `${claim} was written when this place was durable.`,
+    );
+  };
+  let cutEnd = endPosition;
+  for (const file of files.slice(endIndex)) {
+    const scan = new GroupScan(file);
+    try {
+      let position = FILE_HEADER_BYTES;
+      if (file === endFile) {
+        // Entries without an intact header before them were a group too.
+        const entriesEnd = await scan.intactEntriesEnd(endPosition);
+        if (entriesEnd > endPosition + GROUP_HEADER_BYTES) cutEnd = blockEndOf(entriesEnd);
+        position = endPosition;
       }
-      if (index === endIndex) {
-        cutBytes = blockEndOf(header.position + header.lengthBytes) - endPosition;
+      for (;;) {
+        const header = await scan.nextHeaderFrom(position);
+        if (header === undefined) break;
+        refuseClaim(file, header);
+        const groupEnd = blockEndOf(header.position + header.lengthBytes);
+        if (file === endFile) cutEnd = Math.max(cutEnd, groupEnd);
+        position = header.position + BLOCK_BYTES;
       }
-    };
-    await visitHeaders(file, start, visit);
+    } finally {
+      await scan.close();
+    }
   }
+  const cutBytes = cutEnd - endPosition;
   if (cutBytes > 0) {
     logger.warn("wal_tail_cut", { path: endFile.path, position: endPosition, cutBytes });
   }
   return cutBytes;
-}
-
-/** Size of a group whose header is damaged or was never written, as far as its entries are there. */
-async function damagedGroupBytes(file: WalFile, position: number): Promise<number> {
-  const scan = new GroupScan(file);
-  try {
-    const end = await scan.intactEntriesEnd(position);
-    return end > position + GROUP_HEADER_BYTES ? blockEndOf(end) - position : 0;
-  } finally {
-    await scan.close();
-  }
-}
-
-async function visitHeaders(
-  file: WalFile,
-  start: number,
-  visit: (header: GroupHeader) => void,
-): Promise<void> {
-  const scan = new GroupScan(file);
-  try {
-    let position = start;
-    for (;;) {
-      const header = await scan.nextHeaderFrom(position);
-      if (header === undefined) return;
-      visit(header);
-      position = header.position + BLOCK_BYTES;
-    }
-  } finally {
-    await scan.close();
-  }
 }
 
 /** Removes the files behind the prepared one: all of them are empty. */
