@@ -22,6 +22,11 @@ const TWO_POW_32 = 2 ** 32;
 const ASCII_LOOP_BYTES_MAX = 24;
 /** The least that one tagged field takes: its tag and its size. */
 const TAGGED_FIELD_BYTES_MIN = 2;
+/**
+ * The most elements of arrays and tagged fields in one message, all together. An element may take one byte
+ * on the wire and a hundred in memory, so a frame within its limit could still fill the memory.
+ */
+const ELEMENTS_MAX = 1_000_000;
 
 /** Replaces what is not UTF-8, as the Java client does, and keeps a byte order mark. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -33,6 +38,8 @@ export class Reader {
   /** Exclusive. */
   end: number;
   #view: DataView;
+  /** Elements announced so far. */
+  #elementCount = 0;
 
   /** Reads `bytes` from `position` to `end`. Byte arrays that it returns are views of `bytes`. */
   constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
@@ -42,7 +49,7 @@ export class Reader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Starts over on other bytes, so that one reader can serve a whole connection. */
+  /** Starts over with another message, so that one reader can serve a whole connection. */
   reset(bytes: Uint8Array, position = 0, end = bytes.length): void {
     if (bytes !== this.bytes) {
       this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -50,6 +57,7 @@ export class Reader {
     this.bytes = bytes;
     this.position = position;
     this.end = end;
+    this.#elementCount = 0;
   }
 
   /** Bytes not read yet. */
@@ -189,6 +197,7 @@ export class Reader {
     if (count * elementBytesMin > this.end - this.position) {
       refuse(`An array of ${count} elements does not fit in ${this.end - this.position} bytes.`);
     }
+    if (count > 0) this.#countElements(count);
     return count;
   }
 
@@ -203,6 +212,7 @@ export class Reader {
     if (count * TAGGED_FIELD_BYTES_MIN > this.end - this.position) {
       refuse(`${count} tagged fields do not fit in ${this.end - this.position} bytes.`);
     }
+    if (count > 0) this.#countElements(count);
     return count;
   }
 
@@ -249,6 +259,11 @@ export class Reader {
       text += String.fromCharCode(byte);
     }
     return text;
+  }
+
+  #countElements(count: number): void {
+    this.#elementCount += count;
+    if (this.#elementCount > ELEMENTS_MAX) refuse(`A message has over ${ELEMENTS_MAX} elements.`);
   }
 
   /** Moves over `lengthBytes` bytes. @returns where they start. */
