@@ -31,7 +31,7 @@ export type Random = () => number;
 export const systemRandom: Random = () => Math.random();
 
 /** Fresh bytes that nobody can guess. */
-export function randomBytes(count: number): Uint8Array {
+export function systemRandomBytes(count: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(count));
 }
 

@@ -1,6 +1,6 @@
 /** Kafka's form of a UUID in text: its 16 bytes in base64url without padding, 22 characters. */
 
-import { randomBytes } from "../core/clock.ts";
+import { systemRandomBytes } from "../core/clock.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
 
 /** The id that stands for "none". */
@@ -52,7 +52,7 @@ function refuse(uuid: string): never {
 /** A new id of chance. As in Apache Kafka it never begins with `-`, which command lines would misread. */
 export function randomUuid(): string {
   for (;;) {
-    const uuid = uuidOf(randomBytes(UUID_BYTES), 0);
+    const uuid = uuidOf(systemRandomBytes(UUID_BYTES), 0);
     if (!uuid.startsWith("-") && uuid !== ZERO_UUID) return uuid;
   }
 }
