@@ -13,6 +13,7 @@ import { createDescribeConfigsHandler } from "./api/topics/describe-configs.ts";
 import { createDescribeTopicPartitionsHandler } from "./api/topics/describe-topic-partitions.ts";
 import { createListOffsetsHandler } from "./api/topics/list-offsets.ts";
 import { createMetadataHandler } from "./api/topics/metadata.ts";
+import { createOffsetForLeaderEpochHandler } from "./api/topics/offset-for-leader-epoch.ts";
 import type { TopicAdmin } from "./meta/topic-admin.ts";
 import type { DescribedConfig, TopicConfigs } from "./meta/topic-configs.ts";
 
@@ -37,6 +38,7 @@ export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
     createProduceHandler(owners.produce),
     createFetchHandler(owners.fetch),
     createListOffsetsHandler({ wal, logs, meta }),
+    createOffsetForLeaderEpochHandler({ logs, meta }),
     createMetadataHandler({ cluster, meta, topicAdmin, isAutoCreateEnabled }),
     createCreateTopicsHandler({ topicAdmin, configs }),
     createDeleteTopicsHandler({ meta, topicAdmin }),

@@ -142,6 +142,7 @@ function recoverBatch(logs: LogManager, entry: WalEntry): void {
   const batch = isLegacy ? batchOfLegacyPayload(entry.payload) : entry.payload;
   logs.recover(entry, {
     header: readBatchHeader(batch, 0),
+    leaderEpoch: entry.leaderEpoch,
     address: entry.address,
     sizeBytes: entry.payload.length,
     isLegacy,

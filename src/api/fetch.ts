@@ -12,6 +12,7 @@
 
 import type { LogManager } from "../log/log-manager.ts";
 import { collectRead, isLoaded, loadRead, planRead } from "../log/log-reader.ts";
+import type { Partition } from "../log/partition.ts";
 import type { Purgatory } from "../log/purgatory.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
 import { ErrorCode, errorCodeOf } from "../protocol/errors.ts";
@@ -25,6 +26,7 @@ import type { Wal } from "../wal/wal.ts";
 import { buildFetchResponse, type PartitionFetch } from "./fetch-response.ts";
 import type { FetchPartition, FetchSessionCache, SessionRequest } from "./fetch-session.ts";
 import type { BodyWriter, Handler, RequestContext } from "./handler.ts";
+import { checkLeaderEpoch } from "./topics/leader-epoch.ts";
 
 /** First version that names topics by id. */
 const TOPIC_ID_VERSION = 13;
@@ -99,18 +101,20 @@ function locate(owners: FetchOwners, apiVersion: number, asked: FetchPartition):
     const errorCode = isIdUnknown ? ErrorCode.unknownTopicId : ErrorCode.unknownTopicOrPartition;
     return { asked, partition, errorCode, plan: undefined };
   }
-  const { leaderEpoch } = owners.logs;
-  let errorCode: number = ErrorCode.none;
-  if (asked.currentLeaderEpoch >= 0 && asked.currentLeaderEpoch !== leaderEpoch) {
-    const isOld = asked.currentLeaderEpoch < leaderEpoch;
-    errorCode = isOld ? ErrorCode.fencedLeaderEpoch : ErrorCode.unknownLeaderEpoch;
-  } else if (
-    asked.fetchOffset < partition.logStartOffset ||
-    asked.fetchOffset > partition.logEndOffset
-  ) {
-    errorCode = ErrorCode.offsetOutOfRange;
-  }
+  const errorCode = refusalOf(owners.logs.leaderEpoch, partition, asked);
   return { asked, partition, errorCode, plan: undefined };
+}
+
+/** Why the partition cannot be read as asked; NONE if it can. */
+function refusalOf(leaderEpoch: number, partition: Partition, asked: FetchPartition): ErrorCode {
+  try {
+    checkLeaderEpoch(leaderEpoch, asked.currentLeaderEpoch);
+  } catch (thrown) {
+    return errorCodeOf(thrown);
+  }
+  const { logStartOffset, logEndOffset } = partition;
+  const isInside = asked.fetchOffset >= logStartOffset && asked.fetchOffset <= logEndOffset;
+  return isInside ? ErrorCode.none : ErrorCode.offsetOutOfRange;
 }
 
 /** Whether to answer now: `minBytes` are there, or some partition has an error to tell. */

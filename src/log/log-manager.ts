@@ -48,6 +48,9 @@ export class LogManager {
   attach(wal: Wal): void {
     assert(this.#wal === undefined, "attached twice");
     this.#wal = wal;
+    for (const partition of this.partitions()) {
+      partition.epochs.assign(this.leaderEpoch, partition.logEndOffset);
+    }
     wal.onDurable((address) => this.#onDurable(address));
   }
 
@@ -65,7 +68,10 @@ export class LogManager {
       name: topic.name,
     };
     for (let index = partitions.length; index < topic.partitionCount; index += 1) {
-      partitions.push(new Partition(shared, index));
+      const partition = new Partition(shared, index);
+      // Before the log is recovered, its own entries tell the epochs.
+      if (this.#wal !== undefined) partition.epochs.assign(this.leaderEpoch, 0);
+      partitions.push(partition);
     }
     this.#topics.set(topic.topicId, partitions);
   }

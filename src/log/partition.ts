@@ -12,6 +12,7 @@ import type { BatchHeader } from "../protocol/record-batch.ts";
 import type { Wal } from "../wal/wal.ts";
 import { ENTRY_HEADER_BYTES } from "../wal/wal-format.ts";
 import { BatchIndex } from "./batch-index.ts";
+import { LeaderEpochs } from "./leader-epochs.ts";
 import { ProducerState } from "./producer-state.ts";
 
 /** What all partitions of a topic share; replaced as a whole when the topic's configs change. */
@@ -41,6 +42,7 @@ export interface Appended {
 /** A batch read back from the WAL at start. */
 export interface RecoveredBatch {
   readonly header: BatchHeader;
+  readonly leaderEpoch: number;
   readonly address: number;
   readonly sizeBytes: number;
   readonly isLegacy: boolean;
@@ -52,6 +54,7 @@ export class Partition {
   readonly index: number;
   readonly batches = new BatchIndex(ENTRY_HEADER_BYTES);
   readonly producers = new ProducerState();
+  readonly epochs = new LeaderEpochs();
   /** Called when `highWatermark` rises, or the partition is deleted. */
   readonly waiters = new Set<() => void>();
   #logEndOffset = 0;
@@ -155,6 +158,7 @@ export class Partition {
     if (header.producerId >= 0) {
       this.producers.update(header, { baseOffset: header.baseOffset, nowMs });
     }
+    this.epochs.assign(batch.leaderEpoch, header.baseOffset);
     this.#logEndOffset = header.baseOffset + header.lastOffsetDelta + 1;
     this.#highWatermark = this.#logEndOffset;
   }

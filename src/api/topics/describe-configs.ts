@@ -8,6 +8,7 @@
 import type { MetaStore } from "../../meta/meta-store.ts";
 import {
   CONFIG_TYPE_CODE,
+  ConfigSource,
   type DescribedConfig,
   type TopicConfigs,
 } from "../../meta/topic-configs.ts";
@@ -30,8 +31,6 @@ import type { Handler } from "../handler.ts";
 /** Kinds of resources on the wire. */
 const TOPIC = 2;
 const BROKER = 4;
-/** Where a topic config's value comes from. */
-const FROM_DEFAULT = 5;
 
 export interface DescribeConfigsOwners {
   readonly meta: MetaStore;
@@ -50,21 +49,31 @@ export function createDescribeConfigsHandler(
     maxVersion: 4,
     readRequest: readDescribeConfigsRequest,
     writeResponse: writeDescribeConfigsResponse,
-    handle: (_context, request) => ({
-      results: request.resources.map((resource) => describeOne(owners, resource, request)),
+    handle: ({ apiVersion }, request) => ({
+      results: request.resources.map((resource) =>
+        describeOne(owners, resource, { ...request, isFirstVersion: apiVersion === 0 }),
+      ),
     }),
   };
+}
+
+/** How much to tell of each config. */
+interface Details {
+  readonly includeSynonyms: boolean;
+  readonly includeDocumentation: boolean;
+  /** Version 0 says only whether a value is the default, not where it comes from. */
+  readonly isFirstVersion: boolean;
 }
 
 function describeOne(
   owners: DescribeConfigsOwners,
   resource: DescribeConfigsRequestDescribeConfigsResource,
-  request: DescribeConfigsRequest,
+  details: Details,
 ): DescribeConfigsResponseDescribeConfigsResultInput {
   const { resourceType, resourceName } = resource;
   try {
     const configs = configsOf(owners, resource).map((config) =>
-      resultOf(config, request, resourceType === BROKER),
+      resultOf(config, details, resourceType === BROKER),
     );
     return { errorCode: ErrorCode.none, errorMessage: null, resourceType, resourceName, configs };
   } catch (thrown) {
@@ -106,18 +115,27 @@ function configsOf(
 
 function resultOf(
   config: DescribedConfig,
-  request: DescribeConfigsRequest,
+  details: Details,
   readOnly: boolean,
 ): DescribeConfigsResponseDescribeConfigsResourceResultInput {
+  const { name, value, source } = config;
+  if (details.isFirstVersion) {
+    return {
+      name,
+      value,
+      readOnly,
+      isDefault: source === ConfigSource.default,
+      isSensitive: false,
+    };
+  }
   return {
-    name: config.name,
-    value: config.value,
+    name,
+    value,
     readOnly,
-    isDefault: config.source === FROM_DEFAULT,
-    configSource: config.source,
+    configSource: source,
     isSensitive: false,
-    synonyms: request.includeSynonyms ? config.synonyms : [],
+    synonyms: details.includeSynonyms ? config.synonyms : [],
     configType: CONFIG_TYPE_CODE[config.type],
-    documentation: request.includeDocumentation ? config.documentation : null,
+    documentation: details.includeDocumentation ? config.documentation : null,
   };
 }

@@ -23,6 +23,7 @@ import {
 } from "../../protocol/generated/list-offsets-response.ts";
 import type { Wal } from "../../wal/wal.ts";
 import type { Handler } from "../handler.ts";
+import { checkLeaderEpoch } from "./leader-epoch.ts";
 
 /** Timestamps with a meaning of their own. */
 const LATEST = -1;
@@ -132,11 +133,4 @@ async function findInLog(wal: Wal, partition: Partition, timestamp: number): Pro
       return { offset: record.offset, timestamp: record.timestampMs };
     }
   }
-}
-
-function checkLeaderEpoch(leaderEpoch: number, asked: number): void {
-  if (asked < 0 || asked === leaderEpoch) return;
-  throw asked < leaderEpoch
-    ? new KafkaError(ErrorCode.fencedLeaderEpoch, `The leader epoch is ${leaderEpoch}.`)
-    : new KafkaError(ErrorCode.unknownLeaderEpoch, `The leader epoch is ${leaderEpoch}.`);
 }
