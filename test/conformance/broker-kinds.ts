@@ -43,15 +43,18 @@ export interface KafkaOptions {
   readonly heap?: string;
   /** More lines of `server.properties`; they win over the ones here. */
   readonly properties?: readonly string[];
+  /** The port that clients are told, if not its own: that of a proxy. */
+  readonly advertisedPort?: number;
 }
 
-export function kafka({ heap = "1G", properties = [] }: KafkaOptions = {}): BrokerKind {
+export function kafka(options: KafkaOptions = {}): BrokerKind {
+  const { heap = "1G", properties = [], advertisedPort } = options;
   const java = ["java", "-cp", `${JARS_DIRECTORY}/*`];
   return {
     name: "kafka",
     format: async (directory, addresses) => {
       const file = join(directory, "server.properties");
-      const lines = [...propertiesOf(directory, addresses), ...properties];
+      const lines = [...propertiesOf(directory, addresses, advertisedPort), ...properties];
       writeFileSync(file, `${lines.join("\n")}\n`);
       writeFileSync(join(directory, "log4j2.properties"), LOG_PROPERTIES);
       const child = Bun.spawn(
@@ -78,14 +81,18 @@ export function kafka({ heap = "1G", properties = [] }: KafkaOptions = {}): Brok
 }
 
 /** As Kafka's own `config/server.properties`, on loopback; groups start at once there too. */
-function propertiesOf(directory: string, { kafkaPort, controllerPort }: BrokerAddresses): string[] {
-  const listeners = `PLAINTEXT://127.0.0.1:${kafkaPort},CONTROLLER://127.0.0.1:${controllerPort}`;
+function propertiesOf(
+  directory: string,
+  { kafkaPort, controllerPort }: BrokerAddresses,
+  advertisedPort = kafkaPort,
+): string[] {
+  const controller = `CONTROLLER://127.0.0.1:${controllerPort}`;
   return [
     "process.roles=broker,controller",
     "node.id=1",
     `controller.quorum.bootstrap.servers=127.0.0.1:${controllerPort}`,
-    `listeners=${listeners}`,
-    `advertised.listeners=${listeners}`,
+    `listeners=PLAINTEXT://127.0.0.1:${kafkaPort},${controller}`,
+    `advertised.listeners=PLAINTEXT://127.0.0.1:${advertisedPort},${controller}`,
     "inter.broker.listener.name=PLAINTEXT",
     "controller.listener.names=CONTROLLER",
     "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",

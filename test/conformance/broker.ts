@@ -28,6 +28,12 @@ export interface BrokerKind {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+/** Brokers that run: they must not outlive this process. */
+const running = new Set<Broker>();
+process.on("exit", () => {
+  for (const broker of running) process.kill(broker.pid, "SIGKILL");
+});
+
 export class Broker {
   readonly kind: BrokerKind;
   readonly directory: string;
@@ -81,10 +87,6 @@ export class Broker {
     return join(this.directory, "broker.log");
   }
 
-  get isRunning(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null && !this.#child.killed;
-  }
-
   /** Resolves when the broker says that it is ready. @throws with its log if it exits or takes too long. */
   async start(): Promise<void> {
     const log = openSync(this.logFile, "w");
@@ -97,6 +99,8 @@ export class Broker {
       cwd: this.directory,
     });
     closeSync(log);
+    running.add(this);
+    void this.#child.exited.then(() => running.delete(this)); // Bookkeeping: nothing waits for it.
     while (!this.kind.readyPattern.test(this.log())) {
       if (this.#child.exitCode !== null) {
         throw new Error(`${this.kind.name} exited with ${this.#child.exitCode}:\n${this.log()}`);

@@ -201,7 +201,7 @@ func join(c *call) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	for !c.isStopped() {
+	for committed := true; !c.isStopped() || !committed; {
 		before := output.count
 		if err := output.poll(client); err != nil {
 			return nil, err
@@ -210,14 +210,22 @@ func join(c *call) (fields, error) {
 			if err := output.flush(); err != nil {
 				return nil, err
 			}
-			if err := client.CommitUncommittedOffsets(context.Background()); err != nil {
-				fmt.Fprintf(os.Stderr, "commit: %v\n", err)
-			}
+			committed = false
 			c.event("received", "count", output.count)
 		}
+		committed = committed || commit(client)
 		client.AllowRebalance()
 	}
 	return fields{"count": output.count}, output.close()
+}
+
+// commit tells whether it worked. While the broker is away, and in a rebalance, a later try takes its place.
+func commit(client *kgo.Client) bool {
+	err := client.CommitUncommittedOffsets(context.Background())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "commit: %v\n", err)
+	}
+	return err == nil
 }
 
 // recordFile is a file of received records.

@@ -20,9 +20,8 @@ import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.errors.RebalanceInProgressException;
-import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -127,16 +126,19 @@ public final class Agent {
         Map<String, Object> settings = Map.of("group.id", call.text("group"), "heartbeat.interval.ms", 500,
             "partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
         int count = 0;
+        boolean committed = true;
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(settings);
              BufferedWriter output = Files.newBufferedWriter(Path.of(call.text("output")))) {
             consumer.subscribe(List.of(call.text("topic")), new Listener(call, consumer));
-            while (!call.stopped) {
+            while (!call.stopped || !committed) {
                 int received = write(output, consumer.poll(POLL));
-                if (received == 0) continue;
-                output.flush();
-                commit(consumer);
-                count += received;
-                call.event("received", "count", AgentLoop.JSON.getNodeFactory().numberNode(count));
+                if (received > 0) {
+                    output.flush();
+                    committed = false;
+                    count += received;
+                    call.event("received", "count", AgentLoop.JSON.getNodeFactory().numberNode(count));
+                }
+                committed = committed || commit(consumer);
             }
         }
         return AgentLoop.JSON.createObjectNode().put("count", count);
@@ -155,11 +157,14 @@ public final class Agent {
         }
     }
 
-    private static void commit(KafkaConsumer<byte[], byte[]> consumer) {
+    /** Whether it worked. While the broker is away, and in a rebalance, a later try takes its place. */
+    private static boolean commit(KafkaConsumer<byte[], byte[]> consumer) {
         try {
             consumer.commitSync();
-        } catch (RebalanceInProgressException | CommitFailedException error) {
-            System.err.println("commit in a rebalance: " + error.getMessage()); // The next one takes its place.
+            return true;
+        } catch (KafkaException error) {
+            System.err.println("commit: " + error.getMessage());
+            return false;
         }
     }
 

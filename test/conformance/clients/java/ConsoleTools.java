@@ -8,6 +8,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.common.utils.Exit;
 
 /**
@@ -16,13 +17,12 @@ import org.apache.kafka.common.utils.Exit;
  */
 final class ConsoleTools {
     private static final class Exited extends Error {
-        final int code;
-
-        Exited(int code) {
-            super("exit " + code, null, false, false);
-            this.code = code;
-        }
+        Exited(int code) { super("exit " + code, null, false, false); }
     }
+
+    /** The first exit counts: some tools catch what their exit throws here, and exit again. */
+    private static final AtomicInteger EXIT_CODE = new AtomicInteger();
+    private static final int NOT_EXITED = -1;
 
     private ConsoleTools() { }
 
@@ -34,32 +34,33 @@ final class ConsoleTools {
         InputStream in = System.in;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
         ByteArrayOutputStream complained = new ByteArrayOutputStream();
-        Exit.setExitProcedure((code, message) -> { throw new Exited(code); });
-        Exit.setHaltProcedure((code, message) -> { throw new Exited(code); });
+        EXIT_CODE.set(NOT_EXITED);
+        Exit.setExitProcedure((code, message) -> exit(code));
+        Exit.setHaltProcedure((code, message) -> exit(code));
         System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(complained, true, StandardCharsets.UTF_8));
         System.setIn(new ByteArrayInputStream(call.text("input").getBytes(StandardCharsets.UTF_8)));
-        int code = 0;
         try {
-            code = call(call.text("class"), args.toArray(String[]::new));
+            call(call.text("class"), args.toArray(String[]::new));
         } finally {
             System.setOut(out);
             System.setErr(err);
             System.setIn(in);
         }
-        return AgentLoop.JSON.createObjectNode().put("code", code)
+        return AgentLoop.JSON.createObjectNode().put("code", Math.max(EXIT_CODE.get(), 0))
             .put("out", printed.toString(StandardCharsets.UTF_8)).put("err", complained.toString(StandardCharsets.UTF_8));
     }
 
-    private static int call(String name, String[] args) throws Exception {
+    private static void exit(int code) {
+        EXIT_CODE.compareAndSet(NOT_EXITED, code);
+        throw new Exited(code);
+    }
+
+    private static void call(String name, String[] args) throws Exception {
         try {
             Class.forName(name).getMethod("main", String[].class).invoke(null, (Object) args);
-            return 0;
         } catch (InvocationTargetException wrapped) {
-            Throwable cause = wrapped.getCause();
-            while (cause != null && !(cause instanceof Exited)) cause = cause.getCause();
-            if (cause instanceof Exited exited) return exited.code;
-            throw wrapped;
+            if (EXIT_CODE.get() == NOT_EXITED) throw wrapped;
         }
     }
 }

@@ -49,7 +49,7 @@ async function withProducer(call, work) {
 }
 
 async function withAdmin(work) {
-  const admin = kafka.admin();
+  const admin = kafka.admin({ retry: { retries: 3 } }); // Refusals are repeated too.
   await admin.connect();
   try {
     return await work(admin);
@@ -125,7 +125,8 @@ serve({
     withAdmin(async (admin) => {
       const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
       const wanted = { topic, numPartitions: partitions, replicationFactor: 1, configEntries };
-      await admin.createTopics({ topics: [wanted], waitForLeaders: true });
+      const isCreated = await admin.createTopics({ topics: [wanted], waitForLeaders: true });
+      if (!isCreated) throw new Error("The topic exists."); // The library says it by a boolean.
     }),
   createPartitions: ({ topic, total }) =>
     withAdmin(async (admin) => {

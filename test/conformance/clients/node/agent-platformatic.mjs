@@ -10,6 +10,8 @@ import {
 import { produceAll, RecordWriter, serve, streamAll } from "./agent-loop.mjs";
 
 const BASE = { bootstrapBrokers: [process.argv[2]], retries: 30, retryDelay: 500, timeout: 5_000 };
+/** The library repeats some requests that were refused for good. */
+const ADMIN = { ...BASE, retries: 3, retryDelay: 100, clientId: "admin" };
 const COMMIT_EVERY_MS = 50;
 const SPECIAL_TIMES = { earliest: -2n, latest: -1n, max: -3n };
 
@@ -33,7 +35,7 @@ async function withProducer(call, work) {
 }
 
 async function withAdmin(work) {
-  const admin = new Admin({ ...BASE, clientId: "admin" });
+  const admin = new Admin(ADMIN);
   try {
     return await work(admin);
   } finally {

@@ -96,15 +96,16 @@ class Operations:
             call.event("assignment", partitions=sorted(part.partition for part in partitions))
 
         consumer.subscribe([call["topic"]], on_assign=assigned)
-        count = 0
+        count, is_committed = 0, True
         with open(call["output"], "w", encoding="utf-8") as output:
-            while not call.stopped.is_set():
+            while not (call.stopped.is_set() and is_committed):
                 received = write_consumed(output, consumer.consume(BATCH, POLL_S), call)
                 if received:
                     output.flush()
-                    commit(consumer)
+                    is_committed = False
                     count += received
                     call.event("received", count=count)
+                is_committed = is_committed or commit(consumer)
         consumer.close()
         return {"count": count}
 
@@ -195,10 +196,13 @@ def sender(producer, call):
 
 
 def commit(consumer):
+    """Whether it worked. While the broker is away, and in a rebalance, a later try takes its place."""
     try:
         consumer.commit(asynchronous=False)
-    except KafkaException as error:  # A rebalance may come between; the offsets go out at the next one.
-        print(error, file=sys.stderr)
+        return True
+    except KafkaException as error:
+        print(f"commit: {error}", file=sys.stderr)
+        return False
 
 
 def write_consumed(output, messages, call=None):

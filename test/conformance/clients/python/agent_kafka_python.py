@@ -11,6 +11,7 @@ from kafka import (
     KafkaProducer,
     TopicPartition,
 )
+from kafka.errors import KafkaError
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic, OffsetSpec
 
 POLL_MS = 100
@@ -85,15 +86,16 @@ class Operations:
             heartbeat_interval_ms=500,
         )
         consumer.subscribe([call["topic"]], listener=Member(call, consumer))
-        count = 0
+        count, is_committed = 0, True
         with open(call["output"], "w", encoding="utf-8") as output:
-            while not call.stopped.is_set():
+            while not (call.stopped.is_set() and is_committed):
                 received = write_polled(output, consumer.poll(POLL_MS))
                 if received:
                     output.flush()
-                    consumer.commit()
+                    is_committed = False
                     count += received
                     call.event("received", count=count)
+                is_committed = is_committed or commit(consumer)
         consumer.close(autocommit=False)
         return {"count": count}
 
@@ -159,6 +161,17 @@ def with_admin(admin, work):
         return work(admin)
     finally:
         admin.close()
+
+
+def commit(consumer):
+    """Whether it worked. While the broker is away, and in a rebalance, a later try takes its place."""
+    try:
+        consumer.commit()
+        return True
+    except KafkaError as error:
+        print(f"commit: {error}", file=sys.stderr)
+        time.sleep(POLL_MS / 1000)
+        return False
 
 
 def sender(producer, call):

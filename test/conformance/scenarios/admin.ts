@@ -1,0 +1,106 @@
+/** Topics: created with configs, grown, described, asked for offsets by time, deleted, created again. */
+import { UnsupportedError } from "../agent.ts";
+import { generateRecords } from "../records.ts";
+import type { Bench, Scenario } from "../scenario.ts";
+import { expectEqual, expectTrue } from "../verify.ts";
+
+const RETENTION_MS = "7200000";
+const RECORD_COUNT = 100;
+
+export const admin: Scenario = {
+  name: "admin",
+  title: "create, create partitions, describe, describe configs, list offsets by time, delete",
+  run: async (bench) => {
+    const { agent } = bench;
+    const topic = bench.topicOf("admin");
+    await bench.createTopic(topic, 2, { "retention.ms": RETENTION_MS });
+    await expectFailure("creating it twice", bench.createTopic(topic, 2));
+    await expectFailure("an invalid name", bench.createTopic("no spaces allowed", 1));
+    expectEqual(await agent.run("describeTopic", { topic }), { partitions: 2 }, "the new topic");
+
+    await agent.run("createPartitions", { topic, total: 5 });
+    expectEqual(await agent.run("describeTopic", { topic }), { partitions: 5 }, "the grown topic");
+    await expectFailure("shrinking", agent.run("createPartitions", { topic, total: 3 }));
+    await checkConfigs(bench, topic);
+    const remark = await checkOffsets(bench, topic);
+
+    await agent.run("deleteTopic", { topic });
+    await topicIsGone(bench, topic);
+    await expectFailure("deleting it twice", agent.run("deleteTopic", { topic }));
+    await bench.createTopic(topic, 1);
+    expectEqual(await bench.endOffsets(topic, 1), [0], "offsets of the topic created again");
+    return remark;
+  },
+};
+
+async function checkConfigs(bench: Bench, topic: string): Promise<void> {
+  const described = await bench.agent.run("describeConfigs", { topic });
+  const configs = described["configs"] as Record<string, string>;
+  const expected = {
+    "retention.ms": RETENTION_MS,
+    "cleanup.policy": "delete",
+    "max.message.bytes": "1048588",
+    "compression.type": "producer",
+    "message.timestamp.type": "CreateTime",
+  };
+  const found = Object.fromEntries(Object.keys(expected).map((key) => [key, configs[key]]));
+  expectEqual(found, expected, "configs");
+}
+
+/** Timestamps here rise by one second a record. @returns what the library cannot ask for */
+async function checkOffsets(bench: Bench, topic: string): Promise<string | undefined> {
+  const baseTimestampMs = Date.now() - RECORD_COUNT * 1_000;
+  const { limits } = bench.client;
+  const generated = generateRecords({
+    count: RECORD_COUNT,
+    partitions: 1,
+    baseTimestampMs,
+    limits,
+  });
+  const records = generated.map((record, index) => ({
+    ...record,
+    t: baseTimestampMs + index * 1_000,
+  }));
+  await bench.produce({ topic, records });
+  const offsetAt = async (at: string | number) => {
+    const found = await bench.agent.run("listOffsets", { topic, partition: 0, at });
+    return Number(found["offset"]);
+  };
+  expectEqual(await offsetAt("earliest"), 0, "the earliest offset");
+  expectEqual(await offsetAt("latest"), RECORD_COUNT, "the latest offset");
+  expectEqual(await offsetAt(baseTimestampMs + 40_000), 40, "the offset at a record's time");
+  expectEqual(
+    await offsetAt(baseTimestampMs + 40_001),
+    41,
+    "the offset just after a record's time",
+  );
+  const afterAll = await offsetAt(baseTimestampMs + RECORD_COUNT * 1_000);
+  // The answer is -1; some libraries make the end offset of it.
+  expectTrue([-1, RECORD_COUNT].includes(afterAll), `${afterAll} as offset after the last record`);
+  try {
+    expectEqual(await offsetAt("max"), RECORD_COUNT - 1, "the offset of the greatest timestamp");
+    return undefined;
+  } catch (error) {
+    if (error instanceof UnsupportedError)
+      return "the library cannot ask for the greatest timestamp";
+    throw error;
+  }
+}
+
+/** Kafka answers a deletion before every view of the cluster has followed. */
+async function topicIsGone(bench: Bench, topic: string): Promise<void> {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const listed = await bench.agent.run("listTopics");
+    if (!(listed["topics"] as string[]).includes(topic)) return;
+    await Bun.sleep(100);
+  }
+  throw new Error("the deleted topic is still listed");
+}
+
+async function expectFailure(what: string, attempt: Promise<unknown>): Promise<void> {
+  const isRefused = await attempt.then(
+    () => false,
+    () => true,
+  );
+  expectTrue(isRefused, `${what} was not refused`);
+}
