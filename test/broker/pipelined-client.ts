@@ -53,6 +53,10 @@ export class PipelinedClient {
     this.#socket?.terminate();
   }
 
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
   /** Stops or goes on reading from the socket. */
   setReading(isReading: boolean): void {
     if (isReading) this.#socket?.resume();
@@ -71,6 +75,22 @@ export class PipelinedClient {
     const answered = readResponseHeader(reader, apiKey, apiVersion);
     if (answered !== correlationId) throw new Error(`answer ${answered} to ${correlationId}`);
     return reader;
+  }
+
+  /** Sends a request with a header of version 1 and a body as it is. @returns the answer's frame */
+  exchangeRaw(apiKey: number, apiVersion: number, body: Uint8Array): Promise<Uint8Array> {
+    const writer = new Writer();
+    writer.writeInt32(0);
+    writer.writeInt16(apiKey);
+    writer.writeInt16(apiVersion);
+    writer.writeInt32(this.#nextCorrelationId);
+    this.#nextCorrelationId += 1;
+    writer.writeNullableString("pipelined");
+    writer.writeRaw(body);
+    writer.setInt32At(0, writer.position - 4);
+    this.#unsent = Buffer.concat([this.#unsent, writer.bytesWritten()]);
+    this.#flush();
+    return new Promise((resolve, reject) => this.#pending.push({ resolve, reject }));
   }
 
   async createTopic(name: string, numPartitions = 1, configs: Record<string, string> = {}) {

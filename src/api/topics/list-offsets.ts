@@ -39,6 +39,8 @@ const SINCE_VERSION: Readonly<Record<number, number>> = {
   [LATEST_TIERED]: 9,
   [EARLIEST_PENDING_UPLOAD]: 11,
 };
+/** First version that carries leader epochs. */
+const LEADER_EPOCH_VERSION = 4;
 const UNKNOWN = -1;
 
 interface Owners {
@@ -93,7 +95,8 @@ async function answerOne(
       const isTold = offset !== UNKNOWN && question.asked.maxNumOffsets > 0;
       return { partitionIndex, errorCode: ErrorCode.none, oldStyleOffsets: isTold ? [offset] : [] };
     }
-    const leaderEpoch = offset === UNKNOWN ? UNKNOWN : owners.logs.leaderEpoch;
+    const isEpochTold = offset !== UNKNOWN && question.apiVersion >= LEADER_EPOCH_VERSION;
+    const leaderEpoch = isEpochTold ? owners.logs.leaderEpoch : UNKNOWN;
     return { partitionIndex, errorCode: ErrorCode.none, timestamp, offset, leaderEpoch };
   } catch (thrown) {
     if (!(thrown instanceof KafkaError)) throw thrown;
