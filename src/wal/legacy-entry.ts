@@ -17,7 +17,7 @@ export function batchOfLegacyPayload(payload: Uint8Array): Uint8Array {
 }
 
 /** The fields of a version 1 payload; keys and values are views. @throws KafkaError if it is cut short. */
-export function decodeLegacyPayload(payload: Uint8Array): LegacyRecord {
+function decodeLegacyPayload(payload: Uint8Array): LegacyRecord {
   if (payload.length < 16) throw cutShort();
   let position = 16;
   const readLength = (): number => {

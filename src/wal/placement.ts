@@ -34,6 +34,8 @@ export class Placement {
   /** The newest group; undefined before the first one of a file. */
   #group: Group | undefined;
   #startPosition: number;
+  /** From here on all files have the size of this run. */
+  readonly #linearStart: WalAddress;
 
   constructor(options: PlacementOptions) {
     this.#slab = options.slab;
@@ -42,6 +44,8 @@ export class Placement {
     this.#fileBytes = options.fileBytes;
     this.#file = options.file;
     this.#startPosition = options.position;
+    const isOwnSize = options.file.fileBytes === options.fileBytes;
+    this.#linearStart = walAddressOf(options.file.sequence + (isOwnSize ? 0 : 1), 0);
   }
 
   /** Exclusive end of what was appended. */
@@ -61,8 +65,12 @@ export class Placement {
     return this.#nextGroupStart > this.#file.fileBytes / 2;
   }
 
+  /** Addresses in a file of another size, which an earlier run has left, count as the start of the next. */
   linearOf(address: WalAddress): number {
-    return fileSequenceOf(address) * this.#fileBytes + filePositionOf(address);
+    const linear = fileSequenceOf(address) * this.#fileBytes + filePositionOf(address);
+    return address < this.#linearStart
+      ? fileSequenceOf(this.#linearStart) * this.#fileBytes
+      : linear;
   }
 
   /** The linear end that an entry of `entryBytes` would have; beyond `fileEnd` if it needs the next file. */

@@ -104,7 +104,7 @@ export class SimulatedDisk {
         await turn();
         const inode: Inode = {
           cached: new Uint8Array(sizeBytes),
-          stored: new Uint8Array(0),
+          stored: new Uint8Array(sizeBytes),
           dirty: new Set(),
           allocated: new Set(),
         };

@@ -11,33 +11,26 @@
 
 import { type Random, seededRandom } from "../../src/core/clock.ts";
 import { type Logger, silentLogger } from "../../src/core/logger.ts";
-import {
-  readInt32At,
-  readInt64At,
-  writeInt32At,
-  writeInt64At,
-} from "../../src/protocol/big-endian.ts";
-import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
-import { PRODUCER_ID_OFFSET, writeCrc } from "../../src/protocol/record-batch.ts";
-import type { WalEntry } from "../../src/wal/group-scan.ts";
+import { readInt64At } from "../../src/protocol/big-endian.ts";
+import { PRODUCER_ID_OFFSET } from "../../src/protocol/record-batch.ts";
 import type { Wal } from "../../src/wal/wal.ts";
 import type { WalOptions } from "../../src/wal/wal-options.ts";
-import { SimulatedClock } from "./simulated-clock.ts";
 import { type DiskFaults, SimulatedDisk } from "./simulated-disk.ts";
+import { type Outcome, outcomeOf, Run } from "./simulated-run.ts";
+import {
+  type Appended,
+  batchWith,
+  metadataWith,
+  modelOf,
+  TEMPLATES,
+  wholeOf,
+} from "./wal-model.ts";
 
 const DIRECTORY = "wal";
 const SLAB_BYTES = 16 * 1024;
 const PARTITION_COUNT = 3;
 const TURNS_LIMIT = 20_000;
 const TOPIC_ID = new Uint8Array(16).fill(7);
-const VALUE_SIZES = [1, 60, 400, 1000, 2500, 3900, 4030, 7000, 8000];
-const TEMPLATES = VALUE_SIZES.map((valueBytes) => {
-  const value = new Uint8Array(valueBytes).fill(9);
-  return encodeBatch(
-    batchOf([{ offset: 0, timestampMs: 1, key: null, value, headers: [], attributes: 0 }]),
-  );
-});
-
 /** What a history needs of a WAL: the real class, or one with a planted fault. */
 export interface WalClass {
   open(options: WalOptions): Promise<Wal>;
@@ -52,15 +45,6 @@ export interface HistoryCounts {
   corruptions: number;
   failures: number;
   refusals: number;
-}
-
-/** An entry as the model knows it; its id is in its bytes. */
-interface Appended {
-  readonly id: number;
-  /** -1 for metadata. */
-  readonly partition: number;
-  readonly offset: number;
-  readonly address: number;
 }
 
 type Ending = "close" | "kill" | "cut";
@@ -406,99 +390,4 @@ class History {
   #below(limit: number): number {
     return Math.floor(this.#random() * limit);
   }
-}
-
-/** One life of the process: its clock, its turns, and who waits in it. */
-class Run {
-  readonly clock = new SimulatedClock();
-  isAlive = true;
-  hasFailed = false;
-  waitingCount = 0;
-  readonly #random: Random;
-
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  readonly defer = (action: () => void): void => {
-    const turns = Math.floor(this.#random() * 3);
-    void this.turns(turns).then(() => {
-      if (this.isAlive) action();
-    });
-  };
-
-  async turns(count: number): Promise<void> {
-    for (let left = count; left > 0; left -= 1) await null;
-  }
-
-  async turnsUntil(limit: number, isOver: () => boolean): Promise<void> {
-    for (let left = limit; left > 0 && !isOver(); left -= 1) await null;
-  }
-
-  /** Counts who waits; `onDone` is told only while the process lives. */
-  expectEnd(promise: Promise<void>, onDone: () => void): void {
-    this.waitingCount += 1;
-    void promise
-      .then(() => {
-        if (this.isAlive) onDone();
-      })
-      .catch(() => {})
-      .then(() => {
-        this.waitingCount -= 1;
-      });
-  }
-}
-
-type Outcome<Value> =
-  | { state: "pending" }
-  | { state: "done"; value: Value }
-  | { state: "failed"; reason: unknown };
-
-/** A promise as a value that can be looked at. */
-function outcomeOf<Value>(promise: Promise<Value>): Outcome<Value> {
-  const outcome: { current: Outcome<Value> } = { current: { state: "pending" } };
-  const view = {
-    get state() {
-      return outcome.current.state;
-    },
-    get value() {
-      return (outcome.current as { value: Value }).value;
-    },
-    get reason() {
-      return (outcome.current as { reason: unknown }).reason;
-    },
-  } as Outcome<Value>;
-  promise.then(
-    (value) => {
-      outcome.current = { state: "done", value };
-    },
-    (reason: unknown) => {
-      outcome.current = { state: "failed", reason };
-    },
-  );
-  return view;
-}
-
-function batchWith(template: Uint8Array, id: number): Uint8Array {
-  const batch = template.slice();
-  writeInt64At(batch, PRODUCER_ID_OFFSET, id);
-  writeCrc(batch, 0, batch.length);
-  return batch;
-}
-
-function wholeOf(bytes: Uint8Array): { bytes: Uint8Array; start: number; end: number } {
-  return { bytes, start: 0, end: bytes.length };
-}
-
-function metadataWith(id: number): Uint8Array {
-  const payload = new Uint8Array(4 + (id % 700));
-  writeInt32At(payload, 0, id);
-  return payload;
-}
-
-function modelOf(entry: WalEntry): Appended {
-  const { partition, address, payload } = entry;
-  const isMetadata = entry.kind === "metadata";
-  const id = isMetadata ? readInt32At(payload, 0) : readInt64At(payload, PRODUCER_ID_OFFSET);
-  return { id, partition, offset: isMetadata ? -1 : readInt64At(payload, 0), address };
 }

@@ -1,0 +1,111 @@
+/** The machine's files through the one gateway. */
+
+import { expect, test } from "bun:test";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DiskError, readWholeFile, replaceFile, systemDisk } from "../../src/core/disk.ts";
+
+async function inDirectory(use: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "chronik-disk-"));
+  try {
+    await use(directory);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+test("disk: what is written in any way is read back, and the end is told", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "file");
+    const file = await systemDisk.create(path, 100);
+    await file.write(new Uint8Array(10).fill(1), 0);
+    await file.writeDurably(new Uint8Array(10).fill(2), 10);
+    await file.sync();
+    const target = new Uint8Array(40);
+    expect(await file.read(target, 0)).toBe(40);
+    expect([target[0], target[9], target[10], target[19], target[20]]).toEqual([1, 1, 2, 2, 0]);
+    expect(await file.read(new Uint8Array(40), 90)).toBe(10);
+    expect(await file.sizeBytes()).toBe(100);
+    await file.close();
+    const again = await systemDisk.open(path, "read");
+    await expect(again.write(new Uint8Array(1), 0)).rejects.toThrow(DiskError);
+    await again.close();
+  }));
+
+test("disk: names are listed, renamed and removed", () =>
+  inDirectory(async (directory) => {
+    const nested = join(directory, "a", "b");
+    await systemDisk.createDirectory(nested);
+    await systemDisk.createDirectory(nested);
+    await (await systemDisk.create(join(nested, "two"), 0)).close();
+    await (await systemDisk.create(join(nested, "one"), 0)).close();
+    expect(await systemDisk.list(nested)).toEqual(["one", "two"]);
+    await systemDisk.rename({ from: join(nested, "one"), to: join(nested, "three") });
+    await systemDisk.remove(join(nested, "two"));
+    await systemDisk.syncDirectory(nested);
+    expect(await systemDisk.list(nested)).toEqual(["three"]);
+    expect(await systemDisk.list(join(nested, "missing"))).toEqual([]);
+    expect(await systemDisk.freeBytes(nested)).toBeGreaterThan(0);
+  }));
+
+test("disk: a file is replaced as a whole", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "file");
+    expect(await readWholeFile(systemDisk, path)).toBeUndefined();
+    await replaceFile(systemDisk, path, new Uint8Array([1, 2, 3]));
+    await replaceFile(systemDisk, path, new Uint8Array([4]));
+    expect(await readWholeFile(systemDisk, path)).toEqual(new Uint8Array([4]));
+    expect(await systemDisk.list(directory)).toEqual(["file"]);
+  }));
+
+test("disk: errors say in one sentence what is wrong with which path", () =>
+  inDirectory(async (directory) => {
+    const missing = join(directory, "missing", "file");
+    const opening = systemDisk.open(missing, "read");
+    await expect(opening).rejects.toThrow(`${missing} does not exist.`);
+    await expect(opening).rejects.toMatchObject({ kind: "missing" });
+    expect(() => systemDisk.lock(missing)).toThrow(DiskError);
+    // A device that is always full stands for a full disk.
+    const full = await systemDisk.open("/dev/full", "readWrite");
+    const writing = full.write(new Uint8Array(10), 0);
+    await expect(writing).rejects.toMatchObject({ kind: "full" });
+    await expect(writing).rejects.toThrow("The disk is full");
+    await full.close();
+  }));
+
+test("disk: a directory without write permission is told", () =>
+  inDirectory(async (directory) => {
+    if (process.getuid?.() === 0) return; // Root may write everywhere.
+    await chmod(directory, 0o500);
+    const creating = systemDisk.create(join(directory, "file"), 0);
+    await expect(creating).rejects.toMatchObject({ kind: "denied" });
+    await chmod(directory, 0o700);
+  }));
+
+test("disk: a lock has one holder and is free after a release", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "lock");
+    const lock = systemDisk.lock(path);
+    expect(() => systemDisk.lock(path)).toThrow("is locked");
+    lock.release();
+    systemDisk.lock(path).release();
+  }));
+
+test("disk: a lock keeps other processes out and ends with its process, however it ends", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "lock");
+    const gateway = join(import.meta.dir, "../../src/core/disk.ts");
+    const script = `
+      const { systemDisk } = await import(${JSON.stringify(gateway)});
+      systemDisk.lock(${JSON.stringify(path)});
+      process.stdout.write("held");
+      setInterval(() => {}, 1000);
+    `;
+    const holder = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+    await holder.stdout.getReader().read();
+    expect(() => systemDisk.lock(path)).toThrow("is locked");
+    holder.kill("SIGKILL");
+    await holder.exited;
+    systemDisk.lock(path).release();
+  }));
