@@ -1,7 +1,7 @@
 //! One record as Tantivy sees it. The payload is indexed, not stored.
 
 use crate::json::Node;
-use crate::schema::{EXACT_KEY_BYTES_MAX, FIELDS};
+use crate::schema::{EXACT_KEY_BYTES_MAX, FIELDS, HAS_HEADERS, NO_KEY, NO_VALUE};
 use std::slice;
 use std::sync::Arc;
 use tantivy::DateTime;
@@ -41,7 +41,8 @@ enum Owned {
     Static(&'static str),
     U64(u64),
     Date(DateTime),
-    Json(Node),
+    Json(Arc<Node>),
+    JsonWords(Arc<Node>),
 }
 
 impl RecordDocument {
@@ -53,23 +54,26 @@ impl RecordDocument {
         values.push((fields.partition, Owned::U64(origin.partition)));
         values.push((fields.offset, Owned::U64(record.offset)));
         values.push((fields.timestamp, Owned::Date(date_of_ms(record.timestamp_ms))));
-        if let Some(key) = record.key {
-            values.push((fields.present, Owned::Static("_key")));
-            if key.len() <= EXACT_KEY_BYTES_MAX {
-                values.push((fields.key_exact, Owned::Text(key.clone())));
+        match record.key {
+            Some(key) => {
+                if key.len() <= EXACT_KEY_BYTES_MAX {
+                    values.push((fields.key_exact, Owned::Text(key.clone())));
+                }
+                values.push((fields.key, Owned::Text(key)));
             }
-            values.push((fields.key, Owned::Text(key)));
+            None => values.push((fields.marks, Owned::Static(NO_KEY))),
         }
-        if let Some(value) = record.value {
-            values.push((fields.present, Owned::Static("_value")));
-            values.push((fields.value, Owned::Text(value)));
-        }
+        values.push(match record.value {
+            Some(value) => (fields.value, Owned::Text(value)),
+            None => (fields.marks, Owned::Static(NO_VALUE)),
+        });
         if !record.headers.is_empty() {
-            values.push((fields.present, Owned::Static("_headers")));
+            values.push((fields.marks, Owned::Static(HAS_HEADERS)));
             values.extend(record.headers.into_iter().map(|header| (fields.headers, Owned::Text(header))));
         }
-        if let Some(json) = record.json {
-            values.push((fields.json, Owned::Json(json)));
+        if let Some(json) = record.json.map(Arc::new) {
+            values.push((fields.json, Owned::Json(json.clone())));
+            values.push((fields.json_words, Owned::JsonWords(json)));
         }
         RecordDocument { values, _permit: permit }
     }
@@ -103,6 +107,7 @@ impl<'a> Iterator for FieldsValues<'a> {
             Owned::U64(number) => Borrowed::U64(*number),
             Owned::Date(date) => Borrowed::Date(*date),
             Owned::Json(node) => Borrowed::Node(node),
+            Owned::JsonWords(node) => Borrowed::Words(node),
         };
         Some((*field, borrowed))
     }
@@ -114,6 +119,8 @@ pub enum Borrowed<'a> {
     U64(u64),
     Date(DateTime),
     Node(&'a Node),
+    /// A node without its numbers and dates.
+    Words(&'a Node),
 }
 
 impl<'a> Value<'a> for Borrowed<'a> {
@@ -121,40 +128,49 @@ impl<'a> Value<'a> for Borrowed<'a> {
     type ObjectIter = Members<'a>;
 
     fn as_value(&self) -> ReferenceValue<'a, Self> {
-        ReferenceValue::Leaf(match *self {
-            Borrowed::Text(text) => ReferenceValueLeaf::Str(text),
-            Borrowed::U64(number) => ReferenceValueLeaf::U64(number),
-            Borrowed::Date(date) => ReferenceValueLeaf::Date(date),
-            Borrowed::Node(node) => match node {
-                Node::Bool(value) => ReferenceValueLeaf::Bool(*value),
-                Node::I64(value) => ReferenceValueLeaf::I64(*value),
-                Node::U64(value) => ReferenceValueLeaf::U64(*value),
-                Node::F64(value) => ReferenceValueLeaf::F64(*value),
-                Node::Date(value) => ReferenceValueLeaf::Date(*value),
-                Node::Text(value) => ReferenceValueLeaf::Str(value),
-                Node::Array(elements) => return ReferenceValue::Array(Elements(elements.iter())),
-                Node::Object(members) => return ReferenceValue::Object(Members(members.iter())),
-            },
+        let (node, has_numbers) = match *self {
+            Borrowed::Text(text) => return ReferenceValue::Leaf(ReferenceValueLeaf::Str(text)),
+            Borrowed::U64(number) => return ReferenceValue::Leaf(ReferenceValueLeaf::U64(number)),
+            Borrowed::Date(date) => return ReferenceValue::Leaf(ReferenceValueLeaf::Date(date)),
+            Borrowed::Node(node) => (node, true),
+            Borrowed::Words(node) => (node, false),
+        };
+        ReferenceValue::Leaf(match node {
+            Node::Array(elements) => return ReferenceValue::Array(Elements(elements.iter(), has_numbers)),
+            Node::Object(members) => return ReferenceValue::Object(Members(members.iter(), has_numbers)),
+            Node::Text(value) => ReferenceValueLeaf::Str(value),
+            Node::Bool(value) => ReferenceValueLeaf::Bool(*value),
+            _ if !has_numbers => ReferenceValueLeaf::Null,
+            Node::I64(value) => ReferenceValueLeaf::I64(*value),
+            Node::U64(value) => ReferenceValueLeaf::U64(*value),
+            Node::F64(value) => ReferenceValueLeaf::F64(*value),
+            Node::Date(value) => ReferenceValueLeaf::Date(*value),
         })
     }
 }
 
-pub struct Elements<'a>(slice::Iter<'a, Node>);
+impl<'a> Borrowed<'a> {
+    fn child(node: &'a Node, has_numbers: bool) -> Borrowed<'a> {
+        if has_numbers { Borrowed::Node(node) } else { Borrowed::Words(node) }
+    }
+}
+
+pub struct Elements<'a>(slice::Iter<'a, Node>, bool);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Borrowed<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(Borrowed::Node)
+        self.0.next().map(|node| Borrowed::child(node, self.1))
     }
 }
 
-pub struct Members<'a>(slice::Iter<'a, (Box<str>, Node)>);
+pub struct Members<'a>(slice::Iter<'a, (Box<str>, Node)>, bool);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (&'a str, Borrowed<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(name, node)| (&**name, Borrowed::Node(node)))
+        self.0.next().map(|(name, node)| (&**name, Borrowed::child(node, self.1)))
     }
 }

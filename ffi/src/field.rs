@@ -65,14 +65,29 @@ impl JsonPath {
         format!("{}.{}", crate::schema::JSON, self.path)
     }
 
-    pub fn term_of_text(&self, text: &str) -> Term {
-        let mut term = self.empty_term();
+    /// A word of a string.
+    pub fn word(&self, word: &str) -> Term {
+        let mut term = self.words();
+        term.append_type_and_str(word);
+        term
+    }
+
+    pub fn boolean(&self, value: bool) -> Term {
+        let mut term = self.words();
+        term.append_type_and_fast_value(value);
+        term
+    }
+
+    /// A whole string, in the path's column.
+    pub fn text(&self, text: &str) -> Term {
+        let mut term = self.values();
         term.append_type_and_str(text);
         term
     }
 
-    pub fn term_of_number(&self, number: &Scalar) -> Option<Term> {
-        let mut term = self.empty_term();
+    /// A number, in the path's column.
+    pub fn number(&self, number: &Scalar) -> Option<Term> {
+        let mut term = self.values();
         match number {
             Scalar::I64(value) => term.append_type_and_fast_value(*value),
             Scalar::U64(value) => term.append_type_and_fast_value(*value),
@@ -82,26 +97,25 @@ impl JsonPath {
         Some(term)
     }
 
-    pub fn term_of_bool(&self, value: bool) -> Term {
-        let mut term = self.empty_term();
-        term.append_type_and_fast_value(value);
-        term
-    }
-
-    pub fn term_of_date(&self, date: DateTime) -> Term {
-        let mut term = self.empty_term();
+    /// A date, in the path's column.
+    pub fn date(&self, date: DateTime) -> Term {
+        let mut term = self.values();
         term.append_type_and_fast_value(date);
         term
     }
 
-    /// What every word of the path starts with in the dictionary of the JSON field.
+    /// What every word of the path starts with in the dictionary of words.
     pub fn words_start(&self) -> Vec<u8> {
-        let mut bytes = self.empty_term().serialized_value_bytes().to_vec();
+        let mut bytes = self.words().serialized_value_bytes().to_vec();
         bytes.push(Type::Str.to_code());
         bytes
     }
 
-    fn empty_term(&self) -> Term {
+    fn words(&self) -> Term {
+        Term::from_field_json_path(FIELDS.json_words, &self.path, true)
+    }
+
+    fn values(&self) -> Term {
         Term::from_field_json_path(FIELDS.json, &self.path, true)
     }
 }
@@ -114,13 +128,13 @@ pub fn date_of(text: &str, is_end: bool) -> Option<DateTime> {
     }
     const FIRST: &str = "0000-01-01T00:00:00.000000000Z";
     const LAST: &str = "0000-12-31T23:59:59.999999999Z";
-    if !is_start_of_date(text) {
-        return None;
-    }
     let (start, zone) = match text.strip_suffix('Z') {
         Some(start) => (start, "Z"),
         None => split_zone(text),
     };
+    if !is_start_of_date(start) {
+        return None;
+    }
     let fill = if is_end { LAST } else { FIRST };
     let rest = fill.get(start.len()..fill.len() - 1)?;
     let full = format!("{}{rest}{zone}", start.replacen(' ', "T", 1));

@@ -38,7 +38,7 @@ fn json_term(path: &JsonPath, value: &Scalar) -> Vec<Built> {
     let text = value.text();
     let mut queries = vec![constant(whole_string(path, &text))];
     if !path.is_keyword {
-        queries.push(word_query(path.term_of_text(&text)));
+        queries.push(word_query(path.word(&text)));
     }
     queries.extend(typed(path, value));
     queries
@@ -46,14 +46,18 @@ fn json_term(path: &JsonPath, value: &Scalar) -> Vec<Built> {
 
 /// Numbers, booleans and dates that are what `value` is or spells.
 pub fn typed(path: &JsonPath, value: &Scalar) -> Vec<Built> {
-    let indexed = |term| constant(Box::new(TermQuery::new(term, IndexRecordOption::Basic)));
     let mut queries = Vec::new();
-    queries.extend(value.number().and_then(|number| path.term_of_number(&number)).map(indexed));
-    queries.extend(value.boolean().map(|boolean| indexed(path.term_of_bool(boolean))));
+    if let Some(number) = value.number().and_then(|number| path.number(&number)) {
+        queries.push(constant(between(number.clone(), number)));
+    }
+    if let Some(boolean) = value.boolean() {
+        let term = TermQuery::new(path.boolean(boolean), IndexRecordOption::Basic);
+        queries.push(constant(Box::new(term)));
+    }
     if let Scalar::Text(text) = value
         && let (Some(first), Some(last)) = (date_of(text, false), date_of(text, true))
     {
-        queries.push(constant(between(path.term_of_date(first), path.term_of_date(last))));
+        queries.push(constant(between(path.date(first), path.date(last))));
     }
     queries
 }
@@ -63,12 +67,11 @@ fn whole_string(path: &JsonPath, text: &str) -> Built {
     if text.len() > KEYWORD_BYTES_MAX {
         return none();
     }
-    let term = path.term_of_text(text);
     let mut words = words_of(text);
     words.sort_unstable();
     words.dedup();
-    let mut queries: Vec<Built> = words.iter().map(|word| word_query(path.term_of_text(word))).collect();
-    queries.push(between(term.clone(), term));
+    let mut queries: Vec<Built> = words.iter().map(|word| word_query(path.word(word))).collect();
+    queries.push(between(path.text(text), path.text(text)));
     all_of(queries)
 }
 
@@ -127,23 +130,17 @@ fn column_range(bounds: Option<Bounds>) -> Built {
 
 fn json_range(range: &Range, path: &JsonPath) -> Outcome<Built> {
     let values = [&range.gt, &range.gte, &range.lt, &range.lte];
-    let is_number = values.iter().copied().flatten().all(|value| matches!(value, Scalar::Text(_)) == false);
+    let is_number = values.iter().copied().flatten().all(|value| !matches!(value, Scalar::Text(_)));
     if values.iter().copied().flatten().any(|value| matches!(value, Scalar::Bool(_))) {
         return Err(format!("The range of {} has a boolean bound.", range.field));
     }
     if is_number {
-        let bounds =
-            bounds(range, |value, _| Ok(value.number().and_then(|number| path.term_of_number(&number))))?;
+        let bounds = bounds(range, |value, _| Ok(value.number().and_then(|number| path.number(&number))))?;
         return Ok(column_range(bounds));
     }
-    let text = bounds(range, |value, _| Ok(Some(path.term_of_text(&value.text()))))?;
-    let date =
-        bounds(
-            range,
-            |value, is_end| Ok(date_of(&value.text(), is_end).map(|date| path.term_of_date(date))),
-        )?;
-    let number =
-        bounds(range, |value, _| Ok(value.number().and_then(|number| path.term_of_number(&number))))?;
+    let text = bounds(range, |value, _| Ok(Some(path.text(&value.text()))))?;
+    let date = bounds(range, |value, is_end| Ok(date_of(&value.text(), is_end).map(|date| path.date(date))))?;
+    let number = bounds(range, |value, _| Ok(value.number().and_then(|number| path.number(&number))))?;
     Ok(any_of([text, date, number].into_iter().flatten().map(|bounds| column_range(Some(bounds))).collect()))
 }
 
@@ -197,7 +194,7 @@ pub fn word_prefix(name: &str, start: &str) -> Outcome<Built> {
 }
 
 fn json_words(path: &JsonPath, glob: Glob) -> Built {
-    Box::new(DictionaryGlobQuery::new(FIELDS.json, glob.behind(&path.words_start())))
+    Box::new(DictionaryGlobQuery::new(FIELDS.json_words, glob.behind(&path.words_start())))
 }
 
 /// A pattern where it applies; `glob_of` makes it for words or for whole strings.

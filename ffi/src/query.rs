@@ -254,7 +254,8 @@ fn simple(words: &str, clauses: i64) -> Option<i64> {
     match words.strip_suffix('%') {
         Some(percent) => {
             let percent: i64 = percent.parse().ok()?;
-            Some(from_end(clauses.checked_mul(percent)? / 100, clauses))
+            let share = clauses.checked_mul(percent)? / 100;
+            Some(if percent < 0 { clauses + share } else { share })
         }
         None => Some(from_end(words.parse().ok()?, clauses)),
     }

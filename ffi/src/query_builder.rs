@@ -4,7 +4,7 @@ use crate::field::{JsonPath, Target};
 use crate::guard::Outcome;
 use crate::leaf_builder;
 use crate::query::{Bool, DisMax, Match, MatchPhrase, MinimumShouldMatch, Operator, QueryAst};
-use crate::schema::FIELDS;
+use crate::schema::{FIELDS, HAS_HEADERS, NO_KEY, NO_VALUE};
 use crate::words::words_of;
 use tantivy::Term;
 use tantivy::query::{
@@ -108,7 +108,7 @@ impl QueryBuilder {
                 words(self, &|word| Term::from_field_text(field, word))
             }
             Target::Json(path) if !path.is_keyword => {
-                let in_text = words(self, &|word| path.term_of_text(word))?;
+                let in_text = words(self, &|word| path.word(word))?;
                 Ok(any_of(with_typed(in_text, &path, &query.text)))
             }
             _ => leaf_builder::term(&query.field, &crate::query::Scalar::Text(query.text.clone())),
@@ -147,7 +147,7 @@ impl QueryBuilder {
                 (words.iter().map(|word| Term::from_field_text(field, word)).collect(), None)
             }
             Target::Json(path) if !path.is_keyword => {
-                (words.iter().map(|word| path.term_of_text(word)).collect(), Some(path))
+                (words.iter().map(|word| path.word(word)).collect(), Some(path))
             }
             _ => return leaf_builder::term(&query.field, &crate::query::Scalar::Text(query.text.clone())),
         };
@@ -177,19 +177,21 @@ fn with_typed(in_text: Built, path: &JsonPath, text: &str) -> Vec<Built> {
 }
 
 fn exists(name: &str) -> Built {
-    let built: Built = match name {
-        "_key" | "_key.keyword" => present("_key"),
-        "_value" | "_headers" => present(name),
+    constant(match name {
+        "_key" | "_key.keyword" => without_mark(NO_KEY),
+        "_value" => without_mark(NO_VALUE),
+        "_headers" => exact_query(FIELDS.marks, HAS_HEADERS),
         _ => match Target::of(name) {
             Target::Json(path) => Box::new(ExistsQuery::new(path.column(), true)),
             _ => Box::new(AllQuery),
         },
-    };
-    constant(built)
+    })
 }
 
-fn present(part: &str) -> Built {
-    exact_query(FIELDS.present, part)
+fn without_mark(mark: &str) -> Built {
+    let clauses: Vec<(Occur, Built)> =
+        vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, exact_query(FIELDS.marks, mark))];
+    Box::new(BooleanQuery::new(clauses))
 }
 
 /// A word, scored by how often it occurs.

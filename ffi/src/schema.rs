@@ -15,6 +15,10 @@ pub const OFFSET: &str = "_offset";
 pub const TIMESTAMP: &str = "_timestamp";
 pub const JSON: &str = "_json";
 
+pub const NO_KEY: &str = "no_key";
+pub const NO_VALUE: &str = "no_value";
+pub const HAS_HEADERS: &str = "headers";
+
 /// An analyzer that changes gets a new name, which makes it another schema.
 const WORDS: &str = "chronik_words_1";
 const KEYWORD: &str = "chronik_keyword_1";
@@ -36,10 +40,13 @@ pub struct Fields {
     pub key_exact: Field,
     pub value: Field,
     pub headers: Field,
-    /// Which of key, value and headers a record has, as words.
-    pub present: Field,
-    /// The leaves of JSON values, by path.
+    /// What is unusual about a record: [`NO_KEY`], [`NO_VALUE`], [`HAS_HEADERS`].
+    pub marks: Field,
+    /// The leaves of JSON values by path, as columns. Numbers and dates are found here alone: nearly each would
+    /// be a word of its own, and the column is smaller and cheaper to write.
     pub json: Field,
+    /// The words of strings and the booleans of JSON values, by path.
+    pub json_words: Field,
 }
 
 pub static FIELDS: LazyLock<Fields> = LazyLock::new(Fields::build);
@@ -48,10 +55,9 @@ impl Fields {
     fn build() -> Fields {
         let mut builder = SchemaBuilder::default();
         let date = DateOptions::default().set_precision(DateTimePrecision::Milliseconds).set_fast();
-        let json = JsonObjectOptions::default()
-            .set_indexing_options(word_indexing())
-            .set_fast(KEYWORD)
-            .set_expand_dots_enabled();
+        let json = JsonObjectOptions::default().set_fast(KEYWORD).set_expand_dots_enabled();
+        let json_words =
+            JsonObjectOptions::default().set_indexing_options(word_indexing()).set_expand_dots_enabled();
         let words = || TextOptions::default().set_indexing_options(word_indexing());
         // The offset and the time of nearly every record are its own: no inverted lists for them.
         let topic_id = builder.add_text_field(TOPIC_ID, exact().set_fast(RAW));
@@ -63,8 +69,9 @@ impl Fields {
         let key_exact = builder.add_text_field("_key_exact", exact());
         let value = builder.add_text_field("_value", words());
         let headers = builder.add_text_field("_headers", words());
-        let present = builder.add_text_field("_present", exact());
+        let marks = builder.add_text_field("_marks", exact());
         let json = builder.add_json_field(JSON, json);
+        let json_words = builder.add_json_field("_json_words", json_words);
         let schema = builder.build();
         Fields {
             schema,
@@ -77,8 +84,9 @@ impl Fields {
             key_exact,
             value,
             headers,
-            present,
+            marks,
             json,
+            json_words,
         }
     }
 }
