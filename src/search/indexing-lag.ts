@@ -28,6 +28,7 @@ export class IndexingLag {
   /** @param nowMs monotonic */
   onDurable(address: WalAddress, nowMs: number): void {
     this.#durableAddress = address;
+    if (address <= this.#indexedAddress) return;
     this.#samples.push({ address, sinceMs: nowMs });
     // Of two neighbours the later address with the earlier time stays: lag is never told too small.
     if (this.#samples.length <= SAMPLES_MAX) return;

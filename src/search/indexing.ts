@@ -53,9 +53,12 @@ export class Indexing {
   #isSealing: boolean;
   #isStopped = false;
   #live: LiveIndex | undefined;
+  readonly #packBytesMax: number;
   #pack = new RecordPack(PACK_BYTES);
   #documentCount = 0;
   #uncommittedCount = 0;
+  /** Of records; the index knows its own size only after a commit. */
+  #uncommittedBytes = 0;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
   #commitPauseMs = 0;
   readonly #toldTopicIds = new Set<string>();
@@ -68,6 +71,7 @@ export class Indexing {
     this.#report = report;
     this.#reader = new WalReader({ directory: start.walDirectory });
     this.#generationBytesMax = start.generationBytesMax;
+    this.#packBytesMax = Math.min(PACK_BYTES, start.generationBytesMax / 4);
     this.#topicNames = new Map(start.topics.map(({ topicId, name }) => [topicId, name]));
     this.#durableAddress = start.durableAddress;
     this.#indexedAddress = start.startAddress;
@@ -120,16 +124,15 @@ export class Indexing {
       if (this.#isStopped) return;
       for (const entry of chunk.entries) this.#add(entry);
       this.#indexedAddress = chunk.endAddress;
-      if (this.#pack.sizeBytes < PACK_BYTES) continue;
+      if (this.#pack.sizeBytes < this.#packBytesMax) continue;
       this.#flush();
+      if (this.#isCommitDue()) this.#commit();
       if (this.#isFull()) await this.#seal();
-      else if (this.#isCommitDue()) this.#commit();
       await this.#breathe();
     }
     // The last group may end in padding up to the file's end.
     this.#indexedAddress = Math.max(this.#indexedAddress, endAddress);
     this.#flush();
-    if (this.#isFull()) await this.#seal();
   }
 
   #add(entry: WalEntry): void {
@@ -155,6 +158,7 @@ export class Indexing {
       const live = this.#live ?? this.#createIndex();
       this.#tellTopics(live);
       this.#uncommittedCount += live.add(this.#pack.bytes());
+      this.#uncommittedBytes += this.#pack.sizeBytes;
     }
     if (this.#pack.sizeBytes > PACK_BYTES_KEPT) this.#pack = new RecordPack(PACK_BYTES);
     else this.#pack.reset();
@@ -192,6 +196,7 @@ export class Indexing {
     this.#live = live;
     this.#documentCount = 0;
     this.#uncommittedCount = 0;
+    this.#uncommittedBytes = 0;
     this.#toldTopicIds.clear();
     this.#untoldTopicIds.clear();
     const startAddress = this.#committedAddress;
@@ -200,6 +205,7 @@ export class Indexing {
   }
 
   #isCommitDue(): boolean {
+    if (this.#uncommittedBytes >= this.#generationBytesMax) return true;
     return this.#clock.monotonicMs() >= this.#nextCommitMs();
   }
 
@@ -215,8 +221,12 @@ export class Indexing {
   async #commitWhenDue(): Promise<void> {
     const isEmpty = this.#uncommittedCount === 0;
     const delayMs = this.#nextCommitMs() - this.#clock.monotonicMs();
-    if (isEmpty || delayMs <= 0) this.#commit();
-    else await this.#nextCommand(delayMs);
+    if (!isEmpty && delayMs > 0) {
+      await this.#nextCommand(delayMs);
+      return;
+    }
+    this.#commit();
+    if (this.#isFull()) await this.#seal();
   }
 
   /** Makes searchable what was added. */
@@ -232,6 +242,7 @@ export class Indexing {
     }
     this.#documentCount += this.#uncommittedCount;
     this.#uncommittedCount = 0;
+    this.#uncommittedBytes = 0;
     this.#committedAddress = this.#indexedAddress;
     this.#report({
       kind: "committed",

@@ -25,7 +25,7 @@ import type {
   SearcherCommand,
   SearcherReport,
 } from "./searcher-messages.ts";
-import { SupervisedWorker } from "./supervised-worker.ts";
+import { type CreateWorker, SupervisedWorker } from "./supervised-worker.ts";
 import { selectTopics } from "./topic-selection.ts";
 import { workerUrl } from "./worker-url.ts";
 
@@ -58,7 +58,7 @@ export interface SearcherOptions {
   /** Of one answer. */
   readonly responseBytesMax: number;
   /** For tests that want to kill the Worker. */
-  readonly createWorker?: (url: string) => Worker;
+  readonly createWorker?: CreateWorker;
 }
 
 interface RunningSearch {

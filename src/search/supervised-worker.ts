@@ -6,6 +6,9 @@
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 
+/** Makes a Worker; `name` is the one in the log. */
+export type CreateWorker = (url: string, name: string) => Worker;
+
 export interface SupervisedWorkerOptions<Report> {
   /** For the log. */
   readonly name: string;
@@ -18,7 +21,7 @@ export interface SupervisedWorkerOptions<Report> {
   /** The Worker is gone; another is started after a while, unless `stop` was called. */
   readonly onDeath: () => void;
   /** For tests that want to kill it. */
-  readonly createWorker?: (url: string) => Worker;
+  readonly createWorker?: CreateWorker;
 }
 
 const BACKOFF_MS_MIN = 50;
@@ -77,8 +80,8 @@ export class SupervisedWorker<Command, Report> {
   }
 
   #start(): void {
-    const { url, clock, onStart, onReport, createWorker } = this.#options;
-    const worker = createWorker?.(url) ?? new Worker(url);
+    const { name, url, clock, onStart, onReport, createWorker } = this.#options;
+    const worker = createWorker?.(url, name) ?? new Worker(url);
     this.#worker = worker;
     this.#startedMs = clock.monotonicMs();
     worker.addEventListener("message", (event: MessageEvent<Report>) => {

@@ -32,7 +32,7 @@ import type {
 import { IndexingLag } from "./indexing-lag.ts";
 import { KeeperClient } from "./keeper-client.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
-import { SupervisedWorker } from "./supervised-worker.ts";
+import { type CreateWorker, SupervisedWorker } from "./supervised-worker.ts";
 import { workerUrl } from "./worker-url.ts";
 
 export interface WalIndexerOptions {
@@ -51,7 +51,7 @@ export interface WalIndexerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** For tests that want to kill Workers. */
-  readonly createWorker?: (url: string) => Worker;
+  readonly createWorker?: CreateWorker;
 }
 
 /** A part of the index that is still in memory. */

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
 import { systemDisk } from "../../src/core/disk.ts";
-import { type Logger, silentLogger } from "../../src/core/logger.ts";
+import { createLogger, type Logger } from "../../src/core/logger.ts";
 import { loadNative } from "../../src/core/native.ts";
 import {
   type BatchFields,
@@ -54,7 +54,6 @@ export interface FixtureOptions {
   readonly liveIndexBytesMax?: number;
   readonly responseBytesMax?: number;
   readonly searchTimeoutMs?: number;
-  readonly logger?: Logger;
 }
 
 interface StoredBatch {
@@ -75,7 +74,16 @@ export class SearchFixture {
   readonly #topicIds = new Map<string, string>();
   readonly #batches = new Map<string, StoredBatch[]>();
   /** Every Worker that was started, oldest first. */
-  readonly workers: { readonly url: string; readonly worker: Worker }[] = [];
+  readonly workers: { readonly name: string; readonly worker: Worker }[] = [];
+  /** Everything that was logged. */
+  readonly log: string[] = [];
+  readonly #logWaits = new Set<() => void>();
+  readonly #logger: Logger = createLogger("debug", (line) => {
+    this.log.push(line);
+    for (const wake of this.#logWaits) wake();
+  });
+  /** A broker's sockets keep its process going; Workers and timers alone do not. */
+  readonly #keepAlive = setInterval(() => {}, 1_000);
   #wal: Wal | undefined;
   #indexer: WalIndexer | undefined;
   #searcher: Searcher | undefined;
@@ -110,7 +118,7 @@ export class SearchFixture {
 
   async start(): Promise<void> {
     const walDirectory = join(this.directory, "wal");
-    const logger = this.#options.logger ?? silentLogger;
+    const logger = this.#logger;
     const wal = await Wal.open({
       disk: systemDisk,
       directory: walDirectory,
@@ -126,9 +134,9 @@ export class SearchFixture {
         throw failure;
       },
     });
-    const createWorker = (url: string): Worker => {
+    const createWorker = (url: string, name: string): Worker => {
       const worker = new Worker(url);
-      this.workers.push({ url, worker });
+      this.workers.push({ name, worker });
       return worker;
     };
     const indexer = createWalIndexer({
@@ -176,6 +184,7 @@ export class SearchFixture {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#wal !== undefined) await this.stop();
+    clearInterval(this.#keepAlive);
     await rm(this.directory, { recursive: true });
   }
 
@@ -184,6 +193,12 @@ export class SearchFixture {
     this.#topicIds.set(name, topicId);
     this.indexer.topicCreated({ topicId, name });
     return topicId;
+  }
+
+  /** As if there had never been a topic; while stopped. */
+  forgetTopics(): void {
+    this.#topicIds.clear();
+    this.#batches.clear();
   }
 
   deleteTopic(name: string): void {
@@ -228,6 +243,22 @@ export class SearchFixture {
       end: bytes.length,
     });
     await this.wal.whenDurable(address);
+  }
+
+  /** Resolves when `event` has been logged `count` times since the beginning. */
+  async whenLogged(event: string, count = 1): Promise<void> {
+    const isLogged = () => this.log.filter((line) => line.includes(` ${event} `)).length >= count;
+    while (!isLogged()) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#logWaits.add(resolve);
+      await promise;
+      this.#logWaits.delete(resolve);
+    }
+  }
+
+  /** Ends the newest Worker of this name, as a crash would. */
+  killWorker(name: "wal-indexer" | "generation-keeper" | "searcher"): void {
+    this.workers.findLast((started) => started.name === name)?.worker.terminate();
   }
 
   /** Searches after a refresh. Errors become their answers, as at the HTTP edge. */

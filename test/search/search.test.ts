@@ -1,7 +1,9 @@
 /** Records through the WAL, the index and back: what is a hit, and how it looks. */
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { FIRST_TIMESTAMP_MS, SearchFixture } from "./search-fixture.ts";
+
+setDefaultTimeout(30_000);
 
 let broker: SearchFixture;
 
