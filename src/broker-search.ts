@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
+import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
@@ -63,7 +64,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
     };
   } catch (thrown) {
     await indexing?.stop();
-    throw thrown;
+    throw listenFailureOf(thrown, config.bindAddr, config.httpPort);
   }
 }
 

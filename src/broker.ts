@@ -57,40 +57,46 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { config, disk, clock, logger } = options;
   const metrics = createMetrics(options.version);
   const { onFailure } = options;
+  let isClean = true;
+  let isStopping = false;
+  // What was started is stopped in the other direction, also when a later step fails.
+  await using started = new AsyncDisposableStack();
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
+  started.defer(() => storage.close(isClean));
   collectStorage(metrics, storage);
-  const purgatory = new Purgatory(clock);
-  const responses = new ResponseMemory(config.inFlightBytesMax / 2);
+  const { producerIdExpirationMs } = config;
+  started.defer(startMaintenance({ storage, clock, logger, producerIdExpirationMs }));
+  const isReady = (): boolean => !isStopping;
+  const search = await startSearch({ ...options, ...storage, metrics, isReady });
+  started.defer(() => search.stop());
   const cluster = clusterViewOf(config, storage.identity);
   const { meta: store } = storage;
   const coordinators = startCoordinators({ config, store, cluster, clock, logger });
-  const dispatcher = createDispatcher(options, {
-    storage,
-    metrics,
-    purgatory,
-    responses,
-    cluster,
-    coordinatorHandlers: coordinators.handlers,
+  const purgatory = new Purgatory(clock);
+  started.defer(() => {
+    purgatory.releaseAll();
+    coordinators.close();
   });
+  const responses = new ResponseMemory(config.inFlightBytesMax / 2);
+  const coordinatorHandlers = coordinators.handlers;
+  const owners = { storage, metrics, purgatory, responses, cluster, coordinatorHandlers };
+  const dispatcher = createDispatcher(options, owners);
   const listener = createListener(options, { dispatcher, metrics, responses });
-  const { producerIdExpirationMs } = config;
-  const stopMaintenance = startMaintenance({ storage, clock, logger, producerIdExpirationMs });
-  let isStopping = false;
-  const isReady = (): boolean => !isStopping;
-  const search = await startSearch({ ...options, ...storage, metrics, isReady });
+  started.defer(async () => {
+    await drained(listener, clock);
+    listener.closeAll();
+  });
+  const running = started.move();
   return {
     kafkaPort: listener.port,
     httpPort: search.httpPort,
-    stop: async (isClean = true) => {
+    stop: async (isCleanStop = true) => {
+      isClean = isCleanStop;
       isStopping = true;
       listener.stopAccepting();
       purgatory.releaseAll();
       coordinators.close();
-      await drained(listener, clock);
-      listener.closeAll();
-      await search.stop();
-      await stopMaintenance();
-      await storage.close(isClean);
+      await running.disposeAsync();
     },
   };
 }

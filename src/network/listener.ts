@@ -2,6 +2,7 @@
 
 import type { Socket, TCPSocketListener } from "bun";
 import type { Clock } from "../core/clock.ts";
+import { listenFailureOf } from "../core/listen-failure.ts";
 import type { Logger } from "../core/logger.ts";
 import { type ByteSocket, Connection, type ConnectionShared } from "./connection.ts";
 
@@ -29,21 +30,10 @@ export class Listener {
   #nextConnectionId = 1;
   #cancelSweep = (): void => {};
 
-  /** Listens at once. @throws the system's error, e.g. with code EADDRINUSE */
+  /** Listens at once. @throws Error with a sentence that says why it cannot */
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#server = Bun.listen<Connection | undefined>({
-      hostname: options.hostname,
-      port: options.port,
-      socket: {
-        binaryType: "uint8array",
-        open: (socket) => this.#onOpen(socket),
-        data: (socket, chunk) => socket.data?.onData(chunk),
-        drain: (socket) => socket.data?.onDrain(),
-        close: (socket) => this.#onClose(socket),
-        error: (socket) => socket.data?.onClosed(),
-      },
-    });
+    this.#server = this.#listen();
     this.#scheduleSweep();
   }
 
@@ -71,6 +61,26 @@ export class Listener {
     this.#cancelSweep();
     for (const connection of [...this.#connections]) connection.close("The broker stops.");
     this.#server.stop(true);
+  }
+
+  #listen(): TCPSocketListener<Connection | undefined> {
+    const { hostname, port } = this.#options;
+    try {
+      return Bun.listen<Connection | undefined>({
+        hostname,
+        port,
+        socket: {
+          binaryType: "uint8array",
+          open: (socket) => this.#onOpen(socket),
+          data: (socket, chunk) => socket.data?.onData(chunk),
+          drain: (socket) => socket.data?.onDrain(),
+          close: (socket) => this.#onClose(socket),
+          error: (socket) => socket.data?.onClosed(),
+        },
+      });
+    } catch (thrown) {
+      throw listenFailureOf(thrown, hostname, port);
+    }
   }
 
   #onOpen(socket: Socket<Connection | undefined>): void {
