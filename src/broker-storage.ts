@@ -10,6 +10,7 @@ import type { Clock } from "./core/clock.ts";
 import type { Disk, DiskLock } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
+import { loadNative } from "./core/native.ts";
 import { LogManager } from "./log/log-manager.ts";
 import { type BrokerIdentity, closeIdentity, openIdentity } from "./meta/broker-identity.ts";
 import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
@@ -55,6 +56,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   await disk.createDirectory(dataDir);
   const lock = disk.lock(join(dataDir, "lock"));
   try {
+    await loadNative({ fallbackDirectory: dataDir });
     return await openLocked(options, lock);
   } catch (thrown) {
     lock.release();

@@ -102,10 +102,7 @@ function begin(
   }
   // Everything in memory waits for the disk: so does this connection.
   const appendRest = async (): Promise<void> => {
-    for (const work of works.slice(next)) {
-      while (!hasRoom(owners, work)) await owners.wal.whenRoom(roomBytesOf(work));
-      appendOne(owners, work, outcome);
-    }
+    for (const work of works.slice(next)) await appendWhenRoom(owners, work, outcome);
   };
   const effectsDone = appendRest();
   return {
@@ -151,6 +148,22 @@ function appendOne(owners: ProduceOwners, work: PartitionWork, outcome: Outcome)
     outcome.failure = thrown;
     work.partitionResponses.push(refusal(work.partitionData.index, thrown));
   }
+}
+
+/** Waits for room first. A WAL that is full or has failed refuses this partition's batch only. */
+async function appendWhenRoom(
+  owners: ProduceOwners,
+  work: PartitionWork,
+  outcome: Outcome,
+): Promise<void> {
+  try {
+    while (!hasRoom(owners, work)) await owners.wal.whenRoom(roomBytesOf(work));
+  } catch (thrown) {
+    outcome.failure = thrown;
+    work.partitionResponses.push(refusal(work.partitionData.index, thrown));
+    return;
+  }
+  appendOne(owners, work, outcome);
 }
 
 function append(
