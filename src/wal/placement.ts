@@ -60,6 +60,11 @@ export class Placement {
     return (this.#file.sequence + 1) * this.#fileBytes;
   }
 
+  /** Whether the next group goes into the next file. */
+  get isAtFileEnd(): boolean {
+    return this.#nextGroupStart === this.#file.fileBytes;
+  }
+
   /** Whether more than half of the file in use is taken. */
   get isPastHalf(): boolean {
     return this.#nextGroupStart > this.#file.fileBytes / 2;

@@ -11,7 +11,14 @@ import type { Clock, Random } from "../core/clock.ts";
 import { type Disk, DiskError, type DiskFile } from "../core/disk.ts";
 import type { Logger } from "../core/logger.ts";
 import { WalFreedError } from "./wal-errors.ts";
-import { encodeFileHeader, seedOf, type WalFileHeader, walFileName } from "./wal-format.ts";
+import {
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  seedOf,
+  type WalFileHeader,
+  walFileName,
+} from "./wal-format.ts";
+import { ZeroFill } from "./zero-fill.ts";
 
 /** Freed files that wait for reuse; more are deleted. */
 const SPARE_FILES_MAX = 2;
@@ -39,6 +46,8 @@ export interface WalFilesOptions {
   readonly logger: Logger;
   /** Of the disk, left to others: below it no file is prepared. */
   readonly diskFreeBytesMin: number;
+  /** Bytes that the log has grown by so far. */
+  readonly grownBytes: () => number;
 }
 
 /** What lies in the directory at start. */
@@ -56,6 +65,7 @@ export class WalFiles {
   readonly #options: WalFilesOptions;
   readonly #files = new Map<number, WalFile>();
   readonly #spares: string[] = [];
+  readonly #zeroFill: ZeroFill;
   #first = 1;
   /** Files below it are no longer needed and go as soon as nobody reads them. */
   #firstNeeded = 1;
@@ -66,6 +76,7 @@ export class WalFiles {
 
   constructor(options: WalFilesOptions, found: FoundWalFiles) {
     this.#options = options;
+    this.#zeroFill = new ZeroFill(options);
     for (const file of found.files) this.#files.set(file.sequence, file);
     this.#first = found.files[0]?.sequence ?? 1;
     this.#firstNeeded = this.#first;
@@ -115,7 +126,14 @@ export class WalFiles {
   prepareNext(): Promise<void> {
     const next = this.#describeNext();
     if (next.file !== undefined) return Promise.resolve();
-    return this.#preparing ?? this.#startPreparing(next);
+    if (this.#preparing !== undefined) return this.#preparing;
+    this.#zeroFill.takeTime();
+    return this.#startPreparing(next);
+  }
+
+  /** Somebody waits for the next file: it is handed over as it is. */
+  hurry(): void {
+    this.#zeroFill.hurry();
   }
 
   /** Moves on to the next file. It may still have to be prepared: see `opened`. */
@@ -131,6 +149,7 @@ export class WalFiles {
   /** The descriptor of `file`, once it is prepared. */
   async opened(file: WalFile): Promise<DiskFile> {
     if (file.file !== undefined) return file.file;
+    this.hurry();
     // What is under way may be this file's preparation, or a failed one of it.
     await this.#preparing?.catch(() => {});
     if (file.file === undefined) await this.#startPreparing(file);
@@ -160,6 +179,7 @@ export class WalFiles {
 
   /** Waits for work under way and closes every file. */
   async close(): Promise<void> {
+    this.hurry();
     await this.#preparing?.catch(() => {});
     await this.#freeing;
     const next = this.#next === undefined ? [] : [this.#next];
@@ -198,6 +218,10 @@ export class WalFiles {
         ? await disk.create(newPath, fileBytes)
         : await disk.open(newPath, "readWrite");
     await file.write(encodeFileHeader(target.header), 0);
+    // The very first file is wanted at once.
+    if (spare === undefined && this.#files.size > 0) {
+      await this.#zeroFill.fill(file, { start: FILE_HEADER_BYTES, end: fileBytes });
+    }
     await file.sync();
     await disk.rename({ from: newPath, to: target.path });
     await disk.syncDirectory(directory);

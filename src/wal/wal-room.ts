@@ -100,6 +100,8 @@ export class WalRoom {
     this.#waiters.push({ entryBytes, resolve, reject });
     if (!this.#options.commit.isAllDurable) this.#options.commit.requestSync();
     this.prepareNext();
+    if (this.#needsNextFile(this.#options.placement.endAfter(entryBytes)))
+      this.#options.files.hurry();
     await promise;
   }
 

@@ -17,6 +17,7 @@ import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { MAGIC_OFFSET, PARTITION_LEADER_EPOCH_OFFSET } from "../protocol/record-batch.ts";
 import type { Group } from "./group.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { IdleMark } from "./idle-mark.ts";
 import { Placement } from "./placement.ts";
 import { type RecoveredWal, type RecoverySummary, recoverWal } from "./recovery.ts";
 import { filePositionOf, fileSequenceOf, type WalAddress, walAddressOf } from "./wal-address.ts";
@@ -50,6 +51,7 @@ export class Wal {
   readonly #commit: GroupCommit;
   readonly #placement: Placement;
   readonly #room: WalRoom;
+  readonly #idleMark: IdleMark;
   readonly #listeners: ((durableAddress: WalAddress) => void)[] = [];
   /** The bytes in the slab before it are older than this run. */
   readonly #slabStartAddress: WalAddress;
@@ -73,10 +75,12 @@ export class Wal {
       await recovered.prepared.file?.close();
       await disk.remove(recovered.prepared.path);
     }
+    let grownBytes = () => 0;
     const files = new WalFiles(
       {
         ...options,
         random: options.random ?? systemRandom,
+        grownBytes: () => grownBytes(),
         diskFreeBytesMin: options.diskFreeBytesMin ?? DISK_FREE_BYTES_MIN,
       },
       hasOtherSize ? { ...recovered, prepared: undefined } : recovered,
@@ -86,6 +90,7 @@ export class Wal {
       files.takeNext();
     }
     const wal = new Wal(options, files, recovered);
+    grownBytes = () => wal.#appendedBytes;
     await wal.#begin();
     return wal;
   }
@@ -113,8 +118,10 @@ export class Wal {
       onSync: options.onSync ?? (() => {}),
     });
     this.#commit = commit;
-    this.#placement = new Placement({ ...options, slab, files, commit, file, position });
-    this.#room = new WalRoom({ ...options, files, commit, placement: this.#placement });
+    const placement = new Placement({ ...options, slab, files, commit, file, position });
+    this.#placement = placement;
+    this.#room = new WalRoom({ ...options, files, commit, placement });
+    this.#idleMark = new IdleMark({ ...options, commit, placement });
   }
 
   /** Rises with each start: the leader epoch of what this run appends. */
@@ -311,6 +318,7 @@ export class Wal {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#idleMark.stop();
     this.#room.fail(closedError());
     try {
       await this.#closeLog();
@@ -355,6 +363,7 @@ export class Wal {
 
   #onDurable(durableAddress: WalAddress): void {
     for (const listener of this.#listeners) listener(durableAddress);
+    this.#idleMark.noteDurable(durableAddress);
     this.#room.wake();
   }
 
@@ -367,6 +376,7 @@ export class Wal {
       { cause },
     );
     this.#failure = failure;
+    this.#idleMark.stop();
     this.#room.fail(failure);
     this.#options.onFailure(failure);
     return failure;

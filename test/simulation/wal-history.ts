@@ -232,7 +232,8 @@ class History {
     for (let left = this.#below(60); left > 0 && !run.hasFailed; left -= 1) {
       const choice = this.#random();
       if (choice < 0.5) this.#append(run, wal);
-      else if (choice < 0.6) run.clock.advance(this.#below(15));
+      else if (choice < 0.59) run.clock.advance(this.#below(15));
+      else if (choice < 0.6) run.clock.advance(1100);
       else if (choice < 0.63) this.#release(run, wal);
       else if (choice < 0.7) await this.#read(run, wal);
       else await run.turns(this.#below(20));

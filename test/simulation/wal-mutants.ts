@@ -96,7 +96,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "cuts durable groups as if they were the torn tail",
-    seed: 24,
+    seed: 55,
     edits: [
       {
         file: "recovery.ts",
@@ -107,7 +107,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "trusts the cache after a failed sync",
-    seed: 23,
+    seed: 307,
     edits: [
       {
         file: "recovery.ts",
@@ -118,7 +118,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "does not make recovered groups durable",
-    seed: 22,
+    seed: 34,
     edits: [
       {
         file: "recovery.ts",
@@ -147,7 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "does not look at the bytes of an entry",
-    seed: 8,
+    seed: 4,
     edits: [
       {
         file: "group-scan.ts",
@@ -169,7 +169,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "goes on after a failed sync",
-    seed: 87,
+    seed: 138,
     edits: [
       {
         file: "group-commit.ts",

@@ -8,6 +8,7 @@ import { writeInt32At } from "../../src/protocol/big-endian.ts";
 import { filePositionOf, walAddressOf } from "../../src/wal/wal-address.ts";
 import { WalCorruptionError, WalVersionError } from "../../src/wal/wal-errors.ts";
 import { walFileName } from "../../src/wal/wal-format.ts";
+import { SimulatedClock } from "../simulation/simulated-clock.ts";
 import { appendBatch, batchWith, inDirectory, openWal } from "./wal-fixture.ts";
 
 /** Three groups, each with one batch; the WAL is left as a crash leaves it. */
@@ -61,6 +62,20 @@ test("recovery: a damaged last group is the torn tail; it is cut and reported", 
     const again = await openWal(directory);
     expect(again.entries.map((entry) => entry.baseOffset)).toEqual([0, 1, 2]);
     await again.wal.close();
+  }));
+
+test("recovery: damage to the last group is refused when the log was quiet after it", () =>
+  inDirectory(async (directory) => {
+    const clock = new SimulatedClock();
+    const { wal } = await openWal(directory, { clock });
+    const address = await appendBatch(wal, batchWith(1000));
+    await wal.whenDurable(address);
+    const isMarked = new Promise<void>((resolve) => wal.onDurable(() => resolve()));
+    clock.advance(1000);
+    await isMarked;
+    const path = join(directory, walFileName(1));
+    await changeFile(path, (bytes) => flip(bytes, filePositionOf(address) + 500));
+    await expect(openWal(directory)).rejects.toThrow(WalCorruptionError);
   }));
 
 test("recovery: damage anywhere in a WAL that was closed is refused", () =>
