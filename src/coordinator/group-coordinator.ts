@@ -326,7 +326,7 @@ export class GroupCoordinator {
       live.sizeBytes = sizeBytes;
     }
     for (const effect of effects) this.#perform(live, effect);
-    this.#logTransition(former, group);
+    this.#logTransition(former, group, event);
     if (isBare(group) && this.#isCurrent(live)) this.#remove(live, ErrorCode.unknownMemberId);
   }
 
@@ -375,10 +375,15 @@ export class GroupCoordinator {
     if (outcome && this.#isCurrent(live)) this.#apply(live, { ...outcome, errorCode });
   }
 
-  #logTransition(former: Group, { groupId, state, generationId, members }: Group): void {
+  #logTransition(former: Group, group: Group, event: GroupEvent): void {
+    const { logger } = this.#options;
+    const { groupId, state, generationId } = group;
+    const memberId = "memberId" in event ? event.memberId : undefined;
+    logger.debug("group_event", { groupId, event: event.kind, memberId, state, generationId });
     if (state === former.state || (state !== "Stable" && state !== "Empty")) return;
-    const event = state === "Stable" ? "group_stable" : "group_empty";
-    this.#options.logger.info(event, { groupId, generationId, memberCount: members.size });
+    const memberCount = group.members.size;
+    const name = state === "Stable" ? "group_stable" : "group_empty";
+    logger.info(name, { groupId, generationId, memberCount });
   }
 }
 
