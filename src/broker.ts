@@ -141,8 +141,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       meta,
       sessions,
       purgatory,
-      fetchMaxBytes: Math.min(config.fetchMaxBytes, config.inFlightBytesMax / 4),
-      whenMemory: () => responses.whenFree(),
+      allowanceBytes: () => Math.min(config.fetchMaxBytes, responses.allowanceBytes()),
       onFetched: (sizeBytes) => metrics.fetchedBytesTotal.increment(sizeBytes),
     },
     topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions }),
@@ -175,6 +174,7 @@ function createListener(
       inFlightRequestsMax: config.connectionInFlightRequestsMax,
       onUnsentChange: (deltaBytes) => responses.change(deltaBytes),
     },
+    isMemoryShort: () => responses.isShort,
     onAccepted: () => metrics.connectionsTotal.increment(),
     onRejected: () => metrics.connectionsRejectedTotal.increment(),
   });

@@ -39,10 +39,8 @@ export interface FetchOwners {
   readonly meta: MetaStore;
   readonly sessions: FetchSessionCache;
   readonly purgatory: Purgatory;
-  /** Limit of one answer's batches in bytes, whatever the client asks. */
-  readonly fetchMaxBytes: number;
-  /** Resolves when memory for another answer is there. */
-  whenMemory(): Promise<void>;
+  /** Limit of one answer's batches in bytes at the moment, whatever the client asks. */
+  allowanceBytes(): number;
   /** Told how many bytes of batches were sent. */
   onFetched(sizeBytes: number): void;
 }
@@ -75,8 +73,7 @@ async function fetch(
       onAbandon: (listener) => context.connection.onClose(listener),
     });
   }
-  await owners.whenMemory();
-  const maxBytes = Math.min(request.maxBytes, owners.fetchMaxBytes);
+  const maxBytes = Math.min(request.maxBytes, owners.allowanceBytes());
   await planAndLoad(owners.wal, fetches, maxBytes);
   return (writer, apiVersion) => {
     // Views of the slab are valid only now, while the response is being written.

@@ -97,6 +97,11 @@ export class Connection implements ClientConnection, IntakeWaiter {
     return this.#slots.length > 0 || this.#unsent !== undefined;
   }
 
+  /** Whether bytes wait for the client to read. */
+  get hasUnsent(): boolean {
+    return this.#unsent !== undefined;
+  }
+
   onClose(listener: () => void): () => void {
     if (this.#isClosed) listener();
     else this.#closeListeners.add(listener);

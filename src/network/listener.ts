@@ -8,6 +8,8 @@ import { type ByteSocket, Connection, type ConnectionShared } from "./connection
 
 /** How often idle connections are looked for. */
 const IDLE_SWEEP_MS = 5000;
+/** When memory is short, a client that has taken nothing for so long loses what waits for it. */
+const STALLED_MS = 10_000;
 
 export interface ListenerOptions {
   readonly hostname: string;
@@ -18,6 +20,8 @@ export interface ListenerOptions {
   readonly shared: ConnectionShared;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Unsent answers take too much memory. */
+  isMemoryShort(): boolean;
   onAccepted(): void;
   onRejected(): void;
 }
@@ -120,9 +124,15 @@ export class Listener {
 
   #scheduleSweep(): void {
     this.#cancelSweep = this.#options.clock.after(IDLE_SWEEP_MS, () => {
-      const oldestMs = this.#options.clock.monotonicMs() - this.#options.connectionsMaxIdleMs;
+      const nowMs = this.#options.clock.monotonicMs();
+      const isMemoryShort = this.#options.isMemoryShort();
       for (const connection of [...this.#connections]) {
-        if (connection.lastActiveMs < oldestMs) connection.close("The connection was idle.");
+        const silentMs = nowMs - connection.lastActiveMs;
+        if (silentMs > this.#options.connectionsMaxIdleMs) {
+          connection.close("The connection was idle.");
+        } else if (isMemoryShort && connection.hasUnsent && silentMs > STALLED_MS) {
+          connection.close("The client does not read, and memory is short.");
+        }
       }
       this.#scheduleSweep();
     });

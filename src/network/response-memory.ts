@@ -1,13 +1,26 @@
-/** Bounds the memory of answers that wait for slow readers: no new Fetch is read while it is used up. */
+/**
+ * Bounds the memory of answers that wait for slow readers. The less of it is left, the smaller are the
+ * answers to Fetch requests; they never stop, so that a client that does not read cannot stall
+ * the others. What waits for a client that takes nothing at all is given up when memory is short.
+ */
+
+/** An answer may always be this large: progress for everybody. */
+const ANSWER_BYTES_MIN = 64 * 1024;
+/** One answer takes at most this part of what is left. */
+const SHARE_OF_REST = 1 / 4;
 
 /** Counts unsent bytes of all connections. */
 export class ResponseMemory {
   readonly #limitBytes: number;
   #unsentBytes = 0;
-  #waiting: (() => void)[] = [];
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
+  }
+
+  /** More than half is taken: connections that take nothing must go. */
+  get isShort(): boolean {
+    return this.#unsentBytes > this.#limitBytes / 2;
   }
 
   get unsentBytes(): number {
@@ -17,16 +30,11 @@ export class ResponseMemory {
   /** More (or fewer) bytes wait for a socket. */
   change(deltaBytes: number): void {
     this.#unsentBytes += deltaBytes;
-    if (this.#unsentBytes > this.#limitBytes || this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const proceed of waiting) proceed();
   }
 
-  /** Resolves when another answer may be made. */
-  async whenFree(): Promise<void> {
-    while (this.#unsentBytes > this.#limitBytes) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+  /** How many bytes of batches the next answer may hold. */
+  allowanceBytes(): number {
+    const restBytes = this.#limitBytes - this.#unsentBytes;
+    return Math.max(ANSWER_BYTES_MIN, Math.floor(restBytes * SHARE_OF_REST));
   }
 }
