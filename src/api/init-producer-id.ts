@@ -52,7 +52,9 @@ function refused(errorCode: number): InitProducerIdResponseInput {
   return { errorCode, producerId: NONE, producerEpoch: NONE };
 }
 
-/** The client tries again, as when Kafka's broker can't get a block of ids. */
+/** What Kafka answers while it can't get a block of ids: the client tries again, at this broker. */
 function retriable(errorCode: number): number {
-  return errorCode === ErrorCode.kafkaStorageError ? ErrorCode.coordinatorNotAvailable : errorCode;
+  return errorCode === ErrorCode.kafkaStorageError
+    ? ErrorCode.coordinatorLoadInProgress
+    : errorCode;
 }

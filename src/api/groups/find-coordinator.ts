@@ -1,9 +1,9 @@
 /**
  * FindCoordinator (key 10), versions 0 to 6; version 4 and later ask for several keys. This broker coordinates all.
- *
- * Deviations from Kafka: an unknown key type is answered INVALID_REQUEST instead of UNKNOWN_SERVER_ERROR. Keys of
- * transactions are answered although InitProducerId refuses transactional ids: that answer says why.
  * Share groups (key type 2) are not served: INVALID_REQUEST, as by a Kafka without them.
+ *
+ * Deviations from Kafka: keys of transactions are answered although InitProducerId refuses transactional ids: that
+ * answer says why.
  */
 
 import { ErrorCode } from "../../protocol/errors.ts";
@@ -65,7 +65,7 @@ function responseOf(
 ): FindCoordinatorResponseInput {
   const { nodeId, host, port } = answer.node ?? { nodeId: -1, host: "", port: -1 };
   const errorMessage =
-    errorCode === ErrorCode.none ? null : "There is no coordinator for keys of this type.";
+    errorCode === ErrorCode.none ? "" : "There is no coordinator for keys of this type.";
   const coordinator = { nodeId, host, port, errorCode, errorMessage };
   if (answer.apiVersion < BATCH_VERSION) return coordinator;
   return { coordinators: request.coordinatorKeys.map((key) => ({ key, ...coordinator })) };

@@ -178,7 +178,7 @@ test.each(versionsOf(createInitProducerIdHandler({} as ProducerIds)))(
     const request = { transactionalId: null, transactionTimeoutMs: 0 };
     const errorCode = ErrorCode.kafkaStorageError;
     expect(callFailed(handler, init, { version, request, errorCode }).errorCode).toBe(
-      ErrorCode.coordinatorNotAvailable,
+      ErrorCode.coordinatorLoadInProgress,
     );
   },
 );
