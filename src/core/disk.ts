@@ -155,6 +155,8 @@ class SystemFile implements DiskFile {
   readonly #descriptor: number;
   /** The same file, opened so that a write waits for the disk: one trip to the thread pool, not two. */
   readonly #durableDescriptor: number | undefined;
+  /** A closed descriptor's number soon stands for another file: it must never be used again. */
+  #isClosed = false;
 
   constructor(path: string, descriptor: number, durableDescriptor?: number) {
     this.path = path;
@@ -172,6 +174,7 @@ class SystemFile implements DiskFile {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
+    this.#checkOpen();
     let doneBytes = 0;
     while (doneBytes < target.length) {
       const start = doneBytes;
@@ -194,16 +197,24 @@ class SystemFile implements DiskFile {
   }
 
   sync(): Promise<void> {
+    this.#checkOpen();
     return settled<void>(this.path, (done) => fs.fdatasync(this.#descriptor, done));
   }
 
   async close(): Promise<void> {
+    this.#checkOpen();
+    this.#isClosed = true;
     const durable = this.#durableDescriptor;
     if (durable !== undefined) await settled<void>(this.path, (done) => fs.close(durable, done));
     await settled<void>(this.path, (done) => fs.close(this.#descriptor, done));
   }
 
+  #checkOpen(): void {
+    assert(!this.#isClosed, `${this.path} is closed`);
+  }
+
   async #writeAll(descriptor: number, bytes: Uint8Array, position: number): Promise<void> {
+    this.#checkOpen();
     let doneBytes = 0;
     while (doneBytes < bytes.length) {
       const start = doneBytes;

@@ -41,7 +41,7 @@ export class GroupCommit {
   #durableAddress: WalAddress;
   #writtenAddress: WalAddress;
   #previousCrc: number;
-  #state: "idle" | "scheduled" | "running" | "failed" = "idle";
+  #state: "idle" | "scheduled" | "running" | "stopped" = "idle";
   #isWriteWanted = false;
   #isSyncWanted = false;
   #cancelSyncTimer: CancelTimer | undefined;
@@ -100,7 +100,9 @@ export class GroupCommit {
     this.#schedule();
   }
 
-  stopTimer(): void {
+  /** Nothing is written any more. */
+  stop(): void {
+    this.#state = "stopped";
     this.#cancelSyncTimer?.();
     this.#cancelSyncTimer = undefined;
   }
@@ -213,8 +215,7 @@ export class GroupCommit {
   }
 
   #fail(reason: unknown): void {
-    this.#state = "failed";
-    this.stopTimer();
+    this.stop();
     const failure = this.#options.onFailure(reason);
     for (const group of this.#groups) group.fail(failure);
   }

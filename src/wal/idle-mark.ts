@@ -24,6 +24,7 @@ export class IdleMark {
   readonly #options: IdleMarkOptions;
   #durableMs = 0;
   #cancel: CancelTimer | undefined;
+  #isStopped = false;
   /** Everything below it is vouched for, or is the mark itself. */
   #markedAddress: WalAddress = 0;
 
@@ -33,12 +34,14 @@ export class IdleMark {
 
   /** The log has become durable up to `durableAddress`. */
   noteDurable(durableAddress: WalAddress): void {
-    if (durableAddress <= this.#markedAddress) return;
+    if (this.#isStopped || durableAddress <= this.#markedAddress) return;
     this.#durableMs = this.#options.clock.monotonicMs();
     this.#cancel ??= this.#options.clock.after(QUIET_MS, () => this.#maybeMark());
   }
 
+  /** The log is being closed: its own end marks it. */
   stop(): void {
+    this.#isStopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
   }

@@ -127,7 +127,7 @@ async function findFiles(options: RecoveryOptions): Promise<FoundFiles> {
     else if (sequence !== undefined) files.push(await openWalFile(disk, path, sequence));
   }
   // A process that died after a rename has left a name that a power cut would still take back.
-  await disk.syncDirectory(directory);
+  if (files.length > 0) await disk.syncDirectory(directory);
   const first = files[0];
   if (startAddress > 0 && (first === undefined || first.sequence > fileSequenceOf(startAddress))) {
     const path = `${directory}/${walFileName(fileSequenceOf(startAddress))}`;

@@ -217,12 +217,11 @@ export class WalFiles {
       spare === undefined
         ? await disk.create(newPath, fileBytes)
         : await disk.open(newPath, "readWrite");
-    await file.write(encodeFileHeader(target.header), 0);
+    await file.writeDurably(encodeFileHeader(target.header), 0);
     // The very first file is wanted at once.
     if (spare === undefined && this.#files.size > 0) {
       await this.#zeroFill.fill(file, { start: FILE_HEADER_BYTES, end: fileBytes });
     }
-    await file.sync();
     await disk.rename({ from: newPath, to: target.path });
     await disk.syncDirectory(directory);
     target.file = file;

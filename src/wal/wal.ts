@@ -323,7 +323,7 @@ export class Wal {
     try {
       await this.#closeLog();
     } finally {
-      this.#commit.stopTimer();
+      this.#commit.stop();
       await this.#files.close();
     }
   }

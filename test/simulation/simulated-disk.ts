@@ -144,7 +144,12 @@ export class SimulatedDisk {
   }
 
   #fileOf(path: string, inode: Inode, turn: () => Promise<void>): DiskFile {
+    let isClosed = false;
+    const checkOpen = (): void => {
+      if (isClosed) throw new Error(`${path} is used after it was closed`);
+    };
     const write = async (bytes: Uint8Array, position: number): Promise<void> => {
+      checkOpen();
       // In pieces, so that a buffer changed too early is noticed.
       const middle = SECTOR_BYTES * Math.floor((this.#random() * bytes.length) / SECTOR_BYTES);
       await turn();
@@ -170,6 +175,7 @@ export class SimulatedDisk {
         return inode.cached.length;
       },
       read: async (target, position) => {
+        checkOpen();
         await turn();
         const found = inode.cached.subarray(position, position + target.length);
         target.set(found);
@@ -183,8 +189,15 @@ export class SimulatedDisk {
           (sector) => (sector + 1) * SECTOR_BYTES > position && sector * SECTOR_BYTES < end,
         );
       },
-      sync: () => sync(() => true),
-      close: turn,
+      sync: async () => {
+        checkOpen();
+        await sync(() => true);
+      },
+      close: async () => {
+        checkOpen();
+        isClosed = true;
+        await turn();
+      },
     };
   }
 

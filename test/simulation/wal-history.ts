@@ -339,7 +339,9 @@ class History {
     await run.turnsUntil(TURNS_LIMIT, () => closing.state !== "pending");
     if (closing.state === "pending") throw new ViolationError("closing never ends");
     if (closing.state === "failed") return;
-    await run.turns(5);
+    run.clock.advance(3000);
+    await run.turns(30);
+    if (run.hasFailed) throw new ViolationError("the WAL goes on after its close");
     if (run.waitingCount > 0) throw new ViolationError("somebody waits after the close");
     this.#durableCount = this.#log.length;
     // A clean end says of everything before it that it was durable.

@@ -179,6 +179,14 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "goes on after its close",
+    seed: 4,
+    edits: [
+      { file: "idle-mark.ts", original: "this.#isStopped = true;", planted: "" },
+      { file: "group-commit.ts", original: 'this.#state = "stopped";', planted: "" },
+    ],
+  },
+  {
     name: "frees a file too early",
     seed: 0,
     edits: [
