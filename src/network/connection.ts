@@ -74,6 +74,8 @@ export class Connection implements ClientConnection, IntakeWaiter {
   readonly #closeListeners = new Set<() => void>();
   #heldBytes = 0;
   #unsent: Uint8Array | undefined;
+  /** Bytes before it have been sent. */
+  #unsentStart = 0;
   #isBusy = false;
   #isFrameHeld = false;
   #isClosed = false;
@@ -120,8 +122,11 @@ export class Connection implements ClientConnection, IntakeWaiter {
     this.lastActiveMs = this.#shared.clock.monotonicMs();
     const unsent = this.#unsent;
     if (unsent !== undefined) {
-      this.#setUnsent(undefined);
-      this.#send(unsent);
+      const takenBytes = this.#socket.write(unsent.subarray(this.#unsentStart));
+      if (takenBytes < 0) this.onClosed();
+      this.#unsentStart += Math.max(0, takenBytes);
+      // Counted until the last byte is gone: so long it is held.
+      if (this.#unsentStart >= unsent.length) this.#setUnsent(undefined);
     }
     if (this.#unsent === undefined) this.#flush();
   }
@@ -262,6 +267,7 @@ export class Connection implements ClientConnection, IntakeWaiter {
   #setUnsent(unsent: Uint8Array | undefined): void {
     this.#shared.onUnsentChange((unsent?.length ?? 0) - (this.#unsent?.length ?? 0));
     this.#unsent = unsent;
+    this.#unsentStart = 0;
   }
 
   /** Counts the memory of half-received requests, and asks whether more may come. */
