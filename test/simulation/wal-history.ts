@@ -29,9 +29,10 @@ import {
 const DIRECTORY = "wal";
 const SLAB_BYTES = 16 * 1024;
 const PARTITION_COUNT = 3;
+const UNIFORM_SIZE = 3;
 const TURNS_LIMIT = 20_000;
 const TOPIC_ID = new Uint8Array(16).fill(7);
-/** What a history needs of a WAL: the real class, or one with a planted fault. */
+/** The real WAL, or one with a planted fault. */
 export interface WalClass {
   open(options: WalOptions): Promise<Wal>;
 }
@@ -77,6 +78,8 @@ class History {
   readonly #fileBytes: number;
   readonly #walBytesMax: number;
   readonly #hasFlips: boolean;
+  /** One size of batches and few syncs: groups of different lives then start at the same places. */
+  readonly #isUniform: boolean;
   /** Everything that may still be in the WAL, in its order. */
   #log: Appended[] = [];
   /** Lengths of the log that a power cut, and a process death, must leave. */
@@ -113,6 +116,7 @@ class History {
     this.#fileBytes = SLAB_BYTES * (1 + this.#below(2)) * 2;
     this.#walBytesMax = this.#fileBytes * (2 + this.#below(6));
     this.#hasFlips = chance(0.3);
+    this.#isUniform = chance(0.3);
   }
 
   async live(): Promise<void> {
@@ -241,12 +245,12 @@ class History {
   }
 
   #append(run: Run, wal: Wal): void {
-    const isMetadata = this.#random() < 0.15;
-    const template = TEMPLATES[this.#below(TEMPLATES.length)] ?? new Uint8Array(0);
+    const isMetadata = !this.#isUniform && this.#random() < 0.15;
+    const size = this.#isUniform ? UNIFORM_SIZE : this.#below(TEMPLATES.length);
+    const template = TEMPLATES[size] ?? new Uint8Array(0);
     if (!isMetadata && !wal.hasRoom(template.length)) {
-      const { length } = template;
       // Only that it ends in some way matters here; refusals are expected.
-      run.expectEnd(wal.whenRoom(length), () => {});
+      run.expectEnd(wal.whenRoom(template.length), () => {});
       return;
     }
     const id = this.#nextId;
@@ -292,11 +296,11 @@ class History {
   #waitFor(run: Run, wal: Wal, count: number): void {
     const address = this.#random() < 0.5 ? wal.appendedAddress : (this.#log.at(-1)?.address ?? 0);
     const choice = this.#random();
-    if (choice < 0.4) {
+    if (choice < (this.#isUniform ? 0.05 : 0.4)) {
       run.expectEnd(wal.whenDurable(address), () => {
         this.#durableCount = Math.max(this.#durableCount, count);
       });
-    } else if (choice < 0.7) {
+    } else if (choice < 0.8) {
       run.expectEnd(wal.whenWritten(address), () => {
         this.#writtenCount = Math.max(this.#writtenCount, count);
       });
