@@ -8,8 +8,9 @@ import { Indexing } from "./indexing.ts";
 
 declare const self: Worker;
 
-/** Acks, fetches and searches come first. */
-const NICE = 15;
+/** Acks, fetches and searches come first; then what is to become a hit; then what is one already. */
+const NICE_INDEXING = 10;
+const NICE_KEEPING = 15;
 
 let indexing: Indexing | undefined;
 
@@ -17,7 +18,7 @@ self.onmessage = (event: MessageEvent<IndexerCommand>) => {
   const command = event.data;
   switch (command.kind) {
     case "index":
-      lowerThreadPriority(NICE);
+      lowerThreadPriority(NICE_INDEXING);
       indexing = new Indexing({
         start: command,
         clock: systemClock,
@@ -34,7 +35,7 @@ self.onmessage = (event: MessageEvent<IndexerCommand>) => {
       indexing?.receive(command);
       break;
     default:
-      lowerThreadPriority(NICE);
+      lowerThreadPriority(NICE_KEEPING);
       keepGenerations(command)
         .then((report: KeepReport) => self.postMessage(report))
         .catch(failThread);

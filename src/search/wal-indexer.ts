@@ -10,10 +10,8 @@
  *   metrics.collectIndexerLag(() => indexer.lag());
  *   await indexer.stop();                           // before the WAL closes
  *
- * The index is a chain of generations, each for a range of the WAL that begins where the one before ends: frozen
- * ones on disk, at most one full one in memory that is being frozen, and the live one. A Worker that dies takes
- * the live one's future with it: the next Worker makes it anew from its start. Until that has caught up,
- * the dead one's index stands in for it, so that no hit is lost in between, and none found twice.
+ * The index is a chain of generations (`GenerationChain`). A Worker that dies takes the live one's future with it:
+ * the next Worker makes it anew from its start.
  */
 
 import type { Clock } from "../core/clock.ts";
@@ -21,9 +19,14 @@ import { systemDisk } from "../core/disk.ts";
 import type { Logger } from "../core/logger.ts";
 import type { IndexerLag } from "../core/metrics.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
+import {
+  factsOf,
+  GenerationChain,
+  type MemoryGeneration,
+  type RemovedGenerations,
+  rangeOf,
+} from "./generation-chain.ts";
 import type {
-  AddressRange,
-  GenerationFacts,
   IndexCommand,
   IndexReport,
   LoadedGeneration,
@@ -54,17 +57,6 @@ export interface WalIndexerOptions {
   readonly createWorker?: CreateWorker;
 }
 
-/** A part of the index that is still in memory. */
-interface MemoryGeneration extends SearchedGeneration {
-  readonly indexNumber: number;
-  readonly startAddress: WalAddress;
-  /** Of what is committed. */
-  endAddress: WalAddress;
-  documentCount: number;
-  sizeBytes: number;
-  readonly topicIds: Set<string>;
-}
-
 interface RefreshWait {
   readonly address: WalAddress;
   readonly resolve: (isDone: boolean) => void;
@@ -72,6 +64,8 @@ interface RefreshWait {
 
 /** Durable addresses are announced to the Worker at most this often. */
 const ANNOUNCE_MS = 25;
+/** For the Workers to close what is open. */
+const STOP_MS_MAX = 2_000;
 /** Skipped batches that are logged one by one; the rest is only counted. */
 const SKIPPED_LOGGED_MAX = 10;
 
@@ -95,10 +89,7 @@ export class WalIndexer {
   #isAnnounceDue = false;
   #isLoaded = false;
   #isStopped = false;
-  #frozen: LoadedGeneration[] = [];
-  #sealing: MemoryGeneration | undefined;
-  #live: MemoryGeneration | undefined;
-  #standIn: MemoryGeneration | undefined;
+  readonly #chain = new GenerationChain();
   readonly #refreshWaits = new Set<RefreshWait>();
   #indexedRecordsTotal = 0;
   #skippedTotal = 0;
@@ -109,7 +100,9 @@ export class WalIndexer {
     const workerOptions = { url, clock, logger, ...(createWorker ? { createWorker } : {}) };
     this.#options = options;
     this.#directory = `${options.dataDir}/search`;
-    this.#topics = new Map([...options.topics].map((topic) => [topic.topicId, topic]));
+    this.#topics = new Map(
+      [...options.topics].map(({ topicId, name }) => [topicId, { topicId, name }]),
+    );
     this.#durableAddress = options.durableAddress;
     const { walFileBytes } = options;
     this.#lag = new IndexingLag({ walFileBytes, address: options.oldestAddress() });
@@ -147,8 +140,9 @@ export class WalIndexer {
     });
   }
 
-  topicCreated(topic: NamedTopic): void {
-    this.#topics.set(topic.topicId, topic);
+  topicCreated({ topicId, name }: NamedTopic): void {
+    const topic = { topicId, name };
+    this.#topics.set(topicId, topic);
     this.#worker.post({ kind: "topicCreated", topic });
   }
 
@@ -168,11 +162,7 @@ export class WalIndexer {
 
   /** What a search has to look into: each record is in exactly one of them. */
   generations(): readonly SearchedGeneration[] {
-    const memory = [this.#sealing, this.#live].filter((generation) => generation !== undefined);
-    const chain = [...this.#frozen, ...memory];
-    const standIn = this.#standIn;
-    if (standIn === undefined) return chain;
-    return [...chain.filter(({ endAddress }) => endAddress <= standIn.startAddress), standIn];
+    return this.#chain.generations();
   }
 
   /** Resolves with true when what is durable now is searchable, with false if that takes longer than `timeoutMs`. */
@@ -194,13 +184,12 @@ export class WalIndexer {
   }
 
   lag(): IndexerLag {
-    const memory = [this.#sealing, this.#live, this.#standIn];
     return {
       lagBytes: this.#lag.bytes(),
       lagSeconds: this.#lag.seconds(this.#options.clock.monotonicMs()),
       indexedRecordsTotal: this.#indexedRecordsTotal,
-      liveIndexBytes: memory.reduce((sum, generation) => sum + (generation?.sizeBytes ?? 0), 0),
-      frozenGenerationCount: this.#frozen.length,
+      liveIndexBytes: this.#chain.memoryBytes,
+      frozenGenerationCount: this.#chain.frozen.length,
       workerRestartsTotal: this.#worker.restartCount,
     };
   }
@@ -210,8 +199,8 @@ export class WalIndexer {
     this.#isStopped = true;
     this.#worker.stop();
     for (const wait of [...this.#refreshWaits]) wait.resolve(false);
-    const indexNumbers = this.generations().flatMap(({ indexNumber }) => indexNumber ?? []);
-    const closing = this.#keeper.run(this.#dropCommand([], indexNumbers));
+    const indexNumbers = this.#chain.indexNumbers();
+    const closing = this.#keeper.run(this.#dropCommand({ ranges: [], indexNumbers }));
     const timeout = new Promise((resolve) =>
       this.#options.clock.after(STOP_MS_MAX, () => resolve(0)),
     );
@@ -219,15 +208,9 @@ export class WalIndexer {
     this.#keeper.stop();
   }
 
-  /** Exclusive end of what is searchable through the chain. */
+  /** Exclusive end of what is searchable through the chain: what lies before the WAL begins needs no index. */
   #endAddress(): WalAddress {
-    return this.#live?.endAddress ?? this.#liveStartAddress();
-  }
-
-  /** Where the live generation has to begin. */
-  #liveStartAddress(): WalAddress {
-    const end = this.#sealing?.endAddress ?? this.#frozen.at(-1)?.endAddress ?? 0;
-    return Math.max(end, this.#options.oldestAddress());
+    return Math.max(this.#chain.endAddress, this.#options.oldestAddress());
   }
 
   async #load(): Promise<void> {
@@ -242,7 +225,7 @@ export class WalIndexer {
         durableAddress: this.#options.durableAddress,
       });
       if (report.kind !== "loaded" || this.#isStopped) return;
-      this.#frozen = [...report.generations];
+      this.#chain.load(report.generations);
       for (const dropped of report.dropped) logger.warn("search_index_dropped", { dropped });
     }
     this.#isLoaded = true;
@@ -253,7 +236,7 @@ export class WalIndexer {
 
   /** Compares the checksums of what was loaded; from the first damaged generation on, all is made anew. */
   async #verify(): Promise<void> {
-    for (const generation of [...this.#frozen]) {
+    for (const generation of [...this.#chain.frozen]) {
       if (generation.indexNumber === undefined) continue;
       const range = rangeOf(generation);
       const report = await this.#keeper.run({ kind: "verify", directory: this.#directory, range });
@@ -266,16 +249,7 @@ export class WalIndexer {
 
   /** Gives up everything from `generation` on; the Worker starts again there. */
   #cutFrom(generation: LoadedGeneration): void {
-    const index = this.#frozen.indexOf(generation);
-    if (index < 0) return;
-    const removed = this.#frozen.splice(index);
-    const memory = [this.#sealing, this.#live, this.#standIn].filter((one) => one !== undefined);
-    this.#sealing = undefined;
-    this.#live = undefined;
-    this.#standIn = undefined;
-    const indexNumbers = [...removed, ...memory].flatMap(({ indexNumber }) => indexNumber ?? []);
-    // Nothing waits for it; the queue of the keeper keeps the order.
-    void this.#keeper.run(this.#dropCommand(removed.map(rangeOf), indexNumbers));
+    this.#drop(this.#chain.cutFrom(generation));
     this.#worker.kill("the search index is made anew");
     this.#onProgress();
   }
@@ -294,40 +268,27 @@ export class WalIndexer {
     this.#worker.post({
       kind: "index",
       walDirectory: this.#options.walDirectory,
-      startAddress: this.#liveStartAddress(),
+      startAddress: Math.max(this.#chain.liveStartAddress, this.#options.oldestAddress()),
       durableAddress: this.#durableAddress,
       topics: [...this.#topics.values()],
       // One that is full and one that fills up.
       generationBytesMax: Math.floor(this.#options.liveIndexBytesMax / 2),
-      isSealing: this.#sealing !== undefined,
+      isSealing: this.#chain.isSealing,
     });
     for (const { address } of this.#refreshWaits) this.#worker.post({ kind: "refresh", address });
   }
 
   #onWorkerDeath(): void {
-    const dead = this.#live;
-    this.#live = undefined;
-    if (dead === undefined) return;
-    if (this.#standIn === undefined && dead.documentCount > 0) this.#standIn = dead;
-    else this.#close(dead.indexNumber);
+    this.#close(this.#chain.orphan());
   }
 
   #onReport(report: IndexReport): void {
     switch (report.kind) {
-      case "created": {
-        const { indexNumber, startAddress } = report;
-        this.#live = {
-          indexNumber,
-          startAddress,
-          endAddress: startAddress,
-          documentCount: 0,
-          sizeBytes: 0,
-          topicIds: new Set(),
-        };
+      case "created":
+        this.#chain.begin(report.indexNumber, report.startAddress);
         break;
-      }
       case "topics":
-        for (const topicId of report.topicIds) this.#live?.topicIds.add(topicId);
+        this.#chain.addTopics(report.topicIds);
         break;
       case "committed":
         this.#onCommitted(report);
@@ -342,23 +303,15 @@ export class WalIndexer {
   }
 
   #onCommitted(report: Extract<IndexReport, { kind: "committed" }>): void {
-    const live = this.#live;
-    if (live === undefined || live.indexNumber !== report.indexNumber) return;
-    this.#indexedRecordsTotal += report.documentCount - live.documentCount;
-    live.endAddress = report.endAddress;
-    live.documentCount = report.documentCount;
-    live.sizeBytes = report.sizeBytes;
+    const { recordCount, closed } = this.#chain.commit(report);
+    this.#indexedRecordsTotal += recordCount;
+    this.#close(closed);
     this.#onProgress();
   }
 
   /** More is searchable than before, or less. */
   #onProgress(): void {
     const endAddress = this.#endAddress();
-    const standIn = this.#standIn;
-    if (standIn !== undefined && endAddress >= standIn.endAddress) {
-      this.#standIn = undefined;
-      this.#close(standIn.indexNumber);
-    }
     this.#lag.onIndexed(endAddress);
     for (const wait of [...this.#refreshWaits]) {
       if (endAddress >= wait.address) wait.resolve(true);
@@ -366,16 +319,13 @@ export class WalIndexer {
   }
 
   #onFull(): void {
-    const full = this.#live;
-    if (full === undefined) return;
-    this.#sealing = full;
-    this.#live = undefined;
-    // It retries until it is done or the broker stops.
-    void this.#freeze(full);
+    const full = this.#chain.seal();
+    // It is tried again until it is done or the broker stops.
+    if (full !== undefined) void this.#freeze(full);
   }
 
   async #freeze(full: MemoryGeneration): Promise<void> {
-    const facts: GenerationFacts = { ...factsOf(full) };
+    const facts = factsOf(full);
     const report = await this.#keeper.run({
       kind: "freeze",
       directory: this.#directory,
@@ -386,17 +336,14 @@ export class WalIndexer {
     });
     if (report.kind !== "frozen") return;
     const { generation, elapsedMs } = report;
-    if (this.#sealing !== full) {
-      // The chain was cut before it.
-      const indexNumbers = generation.indexNumber === undefined ? [] : [generation.indexNumber];
-      void this.#keeper.run(this.#dropCommand([rangeOf(generation)], indexNumbers));
+    const { indexNumber, documentCount, sizeBytes } = generation;
+    if (!this.#chain.freeze(full, generation)) {
+      const indexNumbers = indexNumber === undefined ? [] : [indexNumber];
+      this.#drop({ ranges: [rangeOf(generation)], indexNumbers });
       return;
     }
-    this.#frozen.push(generation);
-    this.#sealing = undefined;
     this.#worker.post({ kind: "sealed" });
     this.#close(full.indexNumber);
-    const { documentCount, sizeBytes } = generation;
     this.#options.logger.info("search_index_frozen", {
       documentCount,
       sizeBytes,
@@ -412,23 +359,17 @@ export class WalIndexer {
     this.#options.logger.warn("batch_not_searchable", { topic, partition, baseOffset, reason });
   }
 
-  /** Closing waits for the index's threads: not here. */
-  #close(indexNumber: number): void {
-    void this.#keeper.run(this.#dropCommand([], [indexNumber]));
+  #close(indexNumber: number | undefined): void {
+    if (indexNumber !== undefined) this.#drop({ ranges: [], indexNumbers: [indexNumber] });
   }
 
-  #dropCommand(ranges: readonly AddressRange[], indexNumbers: readonly number[]) {
+  /** Closing waits for the index's threads, and removing for the disk: the keeper does both. */
+  #drop(removed: RemovedGenerations): void {
+    // Nothing waits for it; the keeper's queue keeps the order.
+    void this.#keeper.run(this.#dropCommand(removed));
+  }
+
+  #dropCommand({ ranges, indexNumbers }: RemovedGenerations) {
     return { kind: "drop", directory: this.#directory, ranges, indexNumbers } as const;
   }
-}
-
-const STOP_MS_MAX = 2_000;
-
-function rangeOf({ startAddress, endAddress }: AddressRange): AddressRange {
-  return { startAddress, endAddress };
-}
-
-function factsOf(generation: MemoryGeneration): GenerationFacts {
-  const { startAddress, endAddress, documentCount, sizeBytes, topicIds } = generation;
-  return { startAddress, endAddress, documentCount, sizeBytes, topicIds: [...topicIds] };
 }
