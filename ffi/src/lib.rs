@@ -25,6 +25,7 @@ mod query;
 mod query_builder;
 mod request;
 mod schema;
+mod segment_page;
 mod thread;
 mod words;
 

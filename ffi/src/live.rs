@@ -15,6 +15,9 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy, UserOperation};
 use tantivy::store::Compressor;
 use tantivy::{Index, IndexBuilder, IndexReader, IndexWriter};
 
+/// A segment with more records is left as it is until it is frozen: merging it again would cost more than the
+/// few segments that an index of bounded size has.
+const MERGED_RECORDS_MAX: usize = 10_000;
 /// Records that go to the writer's thread together.
 const GROUP_RECORDS_MAX: usize = 500;
 const GROUP_BYTES_MAX: usize = 256 << 10;
@@ -93,6 +96,7 @@ impl LiveIndex {
         let documents = index.writer_with_options(writer_options).map_err(text)?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(8);
+        policy.set_max_docs_before_merge(MERGED_RECORDS_MAX);
         documents.set_merge_policy(Box::new(policy));
         let reader = manual_reader(&index).map_err(text)?;
         let paths = KnownPaths::new(options.topic_json_paths_max, options.json_paths_max);
