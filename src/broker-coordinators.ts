@@ -15,7 +15,6 @@ import type { AnyHandler } from "./api/handler.ts";
 import { createInitProducerIdHandler } from "./api/init-producer-id.ts";
 import type { Config } from "./config.ts";
 import { GroupCoordinator } from "./coordinator/group-coordinator.ts";
-import { DEFAULT_GROUP_SETTINGS, type GroupSettings } from "./coordinator/group-settings.ts";
 import { OffsetCoordinator } from "./coordinator/offset-coordinator.ts";
 import { ProducerIds } from "./coordinator/producer-ids.ts";
 import type { Clock } from "./core/clock.ts";
@@ -38,15 +37,8 @@ export interface Coordinators {
 
 export function startCoordinators(options: CoordinatorOptions): Coordinators {
   const { config, store, cluster, clock, logger } = options;
-  const settings: GroupSettings = {
-    ...DEFAULT_GROUP_SETTINGS,
-    groupInitialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
-    groupMinSessionTimeoutMs: config.groupMinSessionTimeoutMs,
-    groupMaxSessionTimeoutMs: config.groupMaxSessionTimeoutMs,
-    offsetsRetentionMinutes: config.offsetsRetentionMinutes,
-  };
-  const groups = new GroupCoordinator({ store, clock, logger, settings });
-  const offsets = new OffsetCoordinator({ store, groups, clock, logger, settings });
+  const groups = new GroupCoordinator({ store, clock, logger, settings: config });
+  const offsets = new OffsetCoordinator({ store, groups, clock, logger, settings: config });
   offsets.start();
   const { brokerId, endpointOf } = cluster;
   return {

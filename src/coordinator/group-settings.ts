@@ -13,26 +13,11 @@ export interface GroupSettings {
   readonly groupsMax: number;
   /** Subscriptions and assignments of all members together; then JoinGroup answers GROUP_MAX_SIZE_REACHED. */
   readonly groupMembersBytesMax: number;
-  /** Committed offsets of all groups; then OffsetCommit answers INVALID_COMMIT_OFFSET_SIZE. */
-  readonly committedOffsetsMax: number;
+  /** Committed offsets of all groups; then new ones are answered INVALID_COMMIT_OFFSET_SIZE. */
+  readonly committedOffsetsBytesMax: number;
   /** Characters of text that a client may store with an offset; then OFFSET_METADATA_TOO_LARGE. */
   readonly offsetMetadataMaxBytes: number;
-  /** How often expired offsets are looked for. */
-  readonly offsetsRetentionCheckIntervalMs: number;
 }
-
-export const DEFAULT_GROUP_SETTINGS: GroupSettings = {
-  groupInitialRebalanceDelayMs: 0,
-  groupMinSessionTimeoutMs: 6_000,
-  groupMaxSessionTimeoutMs: 1_800_000,
-  offsetsRetentionMinutes: 10_080,
-  groupMaxSize: 10_000,
-  groupsMax: 100_000,
-  groupMembersBytesMax: 64 * 1024 * 1024,
-  committedOffsetsMax: 1_000_000,
-  offsetMetadataMaxBytes: 4_096,
-  offsetsRetentionCheckIntervalMs: 600_000,
-};
 
 /** A JoinGroup of a new member is held no longer (as in Kafka, not configurable): its client may be gone. */
 export const NEW_MEMBER_JOIN_TIMEOUT_MS = 300_000;

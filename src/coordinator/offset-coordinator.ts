@@ -3,6 +3,7 @@
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { MetaStore, PartitionOffset } from "../meta/meta-store.ts";
+import { offsetSizeBytes } from "../meta/meta-store.ts";
 import { ErrorCode } from "../protocol/errors.ts";
 import type { Group } from "./group.ts";
 import type { GenerationIdentity, GroupCoordinator } from "./group-coordinator.ts";
@@ -11,6 +12,8 @@ import { storeCodeOf } from "./store-code.ts";
 import { subscribedTopicsOf } from "./subscription.ts";
 
 const MINUTE_MS = 60_000;
+/** Between two searches for expired offsets (Kafka's `offsets.retention.check.interval.ms`). */
+const EXPIRY_ROUND_MS = 600_000;
 /** JSON of one offset without its texts, generously. */
 const OFFSET_ENTRY_BYTES = 160;
 /** A character of JSON takes at most this (`\u0000`). */
@@ -59,7 +62,9 @@ export class OffsetCoordinator {
     const refusedAll = (code: ErrorCode) => ({ errorCode: code, errorCodes: [] });
     if (errorCode !== ErrorCode.none) return refusedAll(errorCode);
     const { store, settings } = this.#options;
-    if (store.committedOffsetCount + request.offsets.length > settings.committedOffsetsMax) {
+    const addedBytes = growthBytes(store, request);
+    const endBytes = store.committedOffsetsBytes + addedBytes;
+    if (addedBytes > 0 && endBytes > settings.committedOffsetsBytesMax) {
       return refusedAll(ErrorCode.invalidCommitOffsetSize);
     }
     const errorCodes = request.offsets.map(({ metadata }) =>
@@ -79,8 +84,8 @@ export class OffsetCoordinator {
 
   /** Starts looking for expired offsets from time to time. */
   start(): void {
-    const { clock, settings, logger } = this.#options;
-    this.#stopTimer = clock.after(settings.offsetsRetentionCheckIntervalMs, () => {
+    const { clock, logger } = this.#options;
+    this.#stopTimer = clock.after(EXPIRY_ROUND_MS, () => {
       this.removeExpired().then(
         () => {
           if (this.#stopTimer) this.start();
@@ -181,6 +186,16 @@ function retentionStartMs(group: Group, offset: PartitionOffset): number | undef
   const topics = subscribedTopicsOf(group);
   const isUnused = topics !== undefined && !topics.has(offset.topic);
   return isUnused ? offset.commitTimestampMs : undefined;
+}
+
+/** Memory that the commit takes beyond what it replaces; groups that go on committing are never refused for it. */
+function growthBytes(store: MetaStore, { groupId, offsets }: CommitRequest): number {
+  let bytes = 0;
+  for (const offset of offsets) {
+    const former = store.committedOffset(groupId, offset);
+    bytes += offsetSizeBytes(offset) - (former ? offsetSizeBytes(former) : 0);
+  }
+  return bytes;
 }
 
 function placeOf({ topic, partition }: PartitionOffset) {

@@ -170,8 +170,8 @@ export class LocalMetaStore implements MetaStore {
     return this.#offsets.hasCommittedOffsets(groupId);
   }
 
-  get committedOffsetCount(): number {
-    return this.#offsets.offsetCount;
+  get committedOffsetsBytes(): number {
+    return this.#offsets.sizeBytes;
   }
 
   get nextProducerId(): number {

@@ -7,7 +7,7 @@ import { assert } from "../core/assert.ts";
 import type { MetaCommand } from "./meta-store.ts";
 
 /** Raised with each change that an older broker could not read. */
-export const META_COMMAND_VERSION = 1;
+const META_COMMAND_VERSION = 1;
 
 /** Metadata that this broker cannot go on from: it must not start. */
 export class MetaRecoveryError extends Error {

@@ -28,6 +28,11 @@ export interface CommittedOffset {
   readonly expireTimestampMs?: number;
 }
 
+/** Memory that a committed offset takes, about. */
+export function offsetSizeBytes({ metadata }: Pick<CommittedOffset, "metadata">): number {
+  return 160 + 2 * metadata.length;
+}
+
 /** A committed offset with its place. */
 export interface PartitionOffset extends CommittedOffset {
   readonly topic: string;
@@ -125,8 +130,8 @@ export interface MetaStore {
   /** By topic in the order of first commit. */
   committedOffsets(groupId: string): Iterable<PartitionOffset>;
   hasCommittedOffsets(groupId: string): boolean;
-  /** Over all groups. */
-  readonly committedOffsetCount: number;
+  /** Memory that the committed offsets of all groups take, by `offsetSizeBytes`. */
+  readonly committedOffsetsBytes: number;
 
   /** The lowest producer id that nobody was given. */
   readonly nextProducerId: number;

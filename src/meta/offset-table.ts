@@ -7,6 +7,7 @@ import type {
   StoredGroup,
   TopicPartition,
 } from "./meta-store.ts";
+import { offsetSizeBytes } from "./meta-store.ts";
 
 /** In a checkpoint. */
 const OFFSETS_PER_COMMAND = 20;
@@ -19,14 +20,15 @@ interface GroupEntry {
 /** Invariant: an entry without a stored group has offsets, and no topic in it is without partitions. */
 export class OffsetTable {
   readonly #groups = new Map<string, GroupEntry>();
-  #offsetCount = 0;
+  #sizeBytes = 0;
 
   get groupCount(): number {
     return this.#groups.size;
   }
 
-  get offsetCount(): number {
-    return this.#offsetCount;
+  /** Equals the sum of `offsetSizeBytes` over all offsets. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
   }
 
   groupIds(): Iterable<string> {
@@ -74,7 +76,8 @@ export class OffsetTable {
         const { offsets } = this.#entryOf(command.groupId);
         for (const { topic, partition, ...committed } of command.offsets) {
           const partitions = offsets.get(topic) ?? new Map<number, CommittedOffset>();
-          if (!partitions.has(partition)) this.#offsetCount += 1;
+          this.#uncount(partitions.get(partition));
+          this.#sizeBytes += offsetSizeBytes(committed);
           offsets.set(topic, partitions.set(partition, committed));
         }
         this.#dropIfBare(command.groupId);
@@ -91,7 +94,7 @@ export class OffsetTable {
         return;
       case "topicDeleted":
         for (const [groupId, { offsets }] of this.#groups) {
-          this.#offsetCount -= offsets.get(command.name)?.size ?? 0;
+          this.#uncountAll(offsets.get(command.name));
           if (offsets.delete(command.name)) this.#dropIfBare(groupId);
         }
         return;
@@ -111,7 +114,8 @@ export class OffsetTable {
     if (!offsets) return;
     for (const { topic, partition } of places) {
       const partitions = offsets.get(topic);
-      if (partitions?.delete(partition)) this.#offsetCount -= 1;
+      this.#uncount(partitions?.get(partition));
+      partitions?.delete(partition);
       if (partitions?.size === 0) offsets.delete(topic);
     }
     this.#dropIfBare(groupId);
@@ -119,9 +123,17 @@ export class OffsetTable {
 
   #removeGroup(groupId: string): void {
     for (const partitions of this.#groups.get(groupId)?.offsets.values() ?? []) {
-      this.#offsetCount -= partitions.size;
+      this.#uncountAll(partitions);
     }
     this.#groups.delete(groupId);
+  }
+
+  #uncountAll(partitions: ReadonlyMap<number, CommittedOffset> | undefined): void {
+    for (const committed of partitions?.values() ?? []) this.#uncount(committed);
+  }
+
+  #uncount(committed: CommittedOffset | undefined): void {
+    if (committed) this.#sizeBytes -= offsetSizeBytes(committed);
   }
 
   #dropIfBare(groupId: string): void {

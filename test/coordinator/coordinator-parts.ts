@@ -3,12 +3,23 @@
 import type { JoinRequest, SyncRequest } from "../../src/coordinator/group-coordinator.ts";
 import { GroupCoordinator } from "../../src/coordinator/group-coordinator.ts";
 import type { GroupSettings } from "../../src/coordinator/group-settings.ts";
-import { DEFAULT_GROUP_SETTINGS } from "../../src/coordinator/group-settings.ts";
 import { OffsetCoordinator } from "../../src/coordinator/offset-coordinator.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { LocalMetaStore } from "../../src/meta/local-meta-store.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { MemoryLog } from "../meta/memory-log.ts";
+
+const DEFAULTS: GroupSettings = {
+  groupInitialRebalanceDelayMs: 0,
+  groupMinSessionTimeoutMs: 6_000,
+  groupMaxSessionTimeoutMs: 1_800_000,
+  offsetsRetentionMinutes: 10_080,
+  groupMaxSize: 10_000,
+  groupsMax: 100_000,
+  groupMembersBytesMax: 32 * 1024 * 1024,
+  committedOffsetsBytesMax: 64 * 1024 * 1024,
+  offsetMetadataMaxBytes: 4_096,
+};
 
 export const TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAQ";
 
@@ -45,7 +56,7 @@ export function coordinatorOver(
   clock = new ManualClock(),
 ): Parts {
   let uuidCount = 0;
-  const settings = { ...DEFAULT_GROUP_SETTINGS, ...changes };
+  const settings = { ...DEFAULTS, ...changes };
   const logger = silentLogger;
   const newUuid = () => {
     uuidCount += 1;

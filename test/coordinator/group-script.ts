@@ -11,7 +11,8 @@
  *   hold, release, fail stores wait; the oldest succeeds; the oldest fails
  *   limits size=2 delay=3000 / restart / unload / describe
  *
- * Timers without a delay are over at once. After the replies comes the group: state, generation, leader, members, ids given out, timers but sessions.
+ * Timers without a delay are over at once. After the replies comes the group: state, generation, leader, members,
+ * ids given out, timers but sessions.
  */
 
 import type { Group, MemberProtocol } from "../../src/coordinator/group.ts";

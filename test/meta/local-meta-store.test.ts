@@ -160,11 +160,11 @@ test("offsets: last commit holds, deletion of the topic takes them along", async
   await store.commit(committed("g", "a", 1));
   await store.commit(committed("g", "a", 7));
   expect(store.committedOffset("g", { topic: "a", partition: 0 })?.offset).toBe(7);
-  expect([store.groupCount, store.committedOffsetCount]).toEqual([1, 1]);
+  expect([store.groupCount, store.committedOffsetsBytes]).toEqual([1, 162]);
   expect([...store.groupIds()]).toEqual(["g"]);
   await store.commit({ kind: "topicDeleted", topicId: "id-of-a", name: "a" });
   expect(store.hasCommittedOffsets("g")).toBe(false);
-  expect([store.groupCount, store.committedOffsetCount]).toEqual([0, 0]);
+  expect([store.groupCount, store.committedOffsetsBytes]).toEqual([0, 0]);
   expect([...store.groupIds()]).toEqual([]);
 });
 

@@ -72,7 +72,7 @@ export function viewOf(store: LocalMetaStore): unknown {
         ]),
       ),
     })),
-    counts: [store.topicCount, store.groupCount, store.committedOffsetCount],
+    counts: [store.topicCount, store.groupCount, store.committedOffsetsBytes],
     nextProducerId: store.nextProducerId,
   };
 }

@@ -1,8 +1,8 @@
 /**
  * OffsetCommit (key 8), versions 1 to 10. The answer comes when the offsets are durable. Version 10 names topics by id.
  *
- * Deviations from Kafka: version 1, which Kafka 4 dropped, is served; so is `committedOffsetsMax`, beyond which
- * INVALID_COMMIT_OFFSET_SIZE is answered.
+ * Deviations from Kafka: version 1, which Kafka 4 dropped, is served; beyond
+ * `committedOffsetsBytesMax` new offsets are answered INVALID_COMMIT_OFFSET_SIZE.
  */
 
 import type { NewOffset, OffsetCoordinator } from "../../coordinator/offset-coordinator.ts";
