@@ -6,19 +6,27 @@ import { join } from "node:path";
 import { type Broker, startBroker } from "../../src/broker.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { systemDisk } from "../../src/core/disk.ts";
+import { type Disk, systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 
 export class RunningBroker {
   readonly dataDir: string;
+  /** What the broker said when it could not go on. */
+  failure: unknown;
+  readonly #disk: Disk;
   #broker: Broker | undefined;
 
-  private constructor(dataDir: string) {
+  private constructor(dataDir: string, disk: Disk) {
     this.dataDir = dataDir;
+    this.#disk = disk;
   }
 
-  static async start(...flags: readonly string[]): Promise<RunningBroker> {
-    const running = new RunningBroker(await mkdtemp(join(tmpdir(), "chronik-broker-")));
+  static start(...flags: readonly string[]): Promise<RunningBroker> {
+    return RunningBroker.startOn(systemDisk, ...flags);
+  }
+
+  static async startOn(disk: Disk, ...flags: readonly string[]): Promise<RunningBroker> {
+    const running = new RunningBroker(await mkdtemp(join(tmpdir(), "chronik-broker-")), disk);
     await running.start(...flags);
     return running;
   }
@@ -40,18 +48,18 @@ export class RunningBroker {
     });
     this.#broker = await startBroker({
       config,
-      disk: systemDisk,
+      disk: this.#disk,
       clock: systemClock,
       logger: silentLogger,
       version: "test",
       onFailure: (reason) => {
-        throw reason;
+        this.failure = reason;
       },
     });
   }
 
   async stop(): Promise<void> {
-    await this.#broker?.stop();
+    await this.#broker?.stop(this.failure === undefined);
     this.#broker = undefined;
   }
 
