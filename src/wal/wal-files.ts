@@ -120,13 +120,17 @@ export class WalFiles {
   }
 
   /**
-   * Makes the next file, unless that is done or under way; one preparation runs at a time.
+   * Makes the next file, or first one in use that is not made yet; one preparation runs at a time.
    * @throws DiskError "full" if the disk has no room for it; calling again tries again.
    */
   prepareNext(): Promise<void> {
+    if (this.#preparing !== undefined) return this.#preparing;
+    // Files are made in order: a crash must not leave a gap between them.
+    for (const file of this.#files.values()) {
+      if (file.file === undefined) return this.#startPreparing(file);
+    }
     const next = this.#describeNext();
     if (next.file !== undefined) return Promise.resolve();
-    if (this.#preparing !== undefined) return this.#preparing;
     this.#zeroFill.takeTime();
     return this.#startPreparing(next);
   }

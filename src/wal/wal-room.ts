@@ -74,7 +74,7 @@ export class WalRoom {
       );
     }
     if (this.#options.files.isNextPrepared || this.#prepareFailure === undefined) return;
-    this.prepareNext();
+    this.#maybePrepare();
     const { reason } = this.#prepareFailure;
     throw new WalFullError(reason instanceof DiskError ? reason.message : String(reason));
   }
@@ -99,9 +99,7 @@ export class WalRoom {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiters.push({ entryBytes, resolve, reject });
     if (!this.#options.commit.isAllDurable) this.#options.commit.requestSync();
-    this.prepareNext();
-    if (this.#needsNextFile(this.#options.placement.endAfter(entryBytes)))
-      this.#options.files.hurry();
+    this.#hurryNext(entryBytes);
     await promise;
   }
 
@@ -113,7 +111,7 @@ export class WalRoom {
       try {
         this.refuseBatch(waiter.entryBytes);
         if (!this.isOpenForBatch(waiter.entryBytes)) {
-          this.prepareNext();
+          this.#hurryNext(waiter.entryBytes);
           return;
         }
         waiter.resolve();
@@ -131,9 +129,19 @@ export class WalRoom {
 
   /** Makes the next file in time; cheap when there is nothing to do. */
   prepareNext(): void {
-    const { placement, files, clock } = this.#options;
-    const isWanted = placement.isPastHalf && !files.isNextPrepared && this.#mayAddFile(0);
-    if (!isWanted || this.#isPreparing) return;
+    if (this.#options.placement.isPastHalf) this.#maybePrepare();
+  }
+
+  /** Somebody waits: if it is for the next file, there is no time to lose. */
+  #hurryNext(entryBytes: number): void {
+    if (!this.#needsNextFile(this.#options.placement.endAfter(entryBytes))) return;
+    this.#maybePrepare();
+    this.#options.files.hurry();
+  }
+
+  #maybePrepare(): void {
+    const { files, clock } = this.#options;
+    if (this.#isPreparing || files.isNextPrepared || !this.#mayAddFile(0)) return;
     const failedMs = this.#prepareFailure?.monotonicMs ?? Number.NEGATIVE_INFINITY;
     if (clock.monotonicMs() < failedMs + PREPARE_RETRY_MS) return;
     this.#isPreparing = true;

@@ -113,7 +113,7 @@ class History {
       sectorSurvival: [0, 0.3, 0.7, 0.97][this.#below(4)] ?? 0,
     };
     this.#disk = new SimulatedDisk(this.#random, faults);
-    this.#fileBytes = SLAB_BYTES * (1 + this.#below(2)) * 2;
+    this.#fileBytes = SLAB_BYTES * ([1, 2, 4][this.#below(3)] ?? 1);
     this.#walBytesMax = this.#fileBytes * (2 + this.#below(6));
     this.#hasFlips = chance(0.3);
     this.#isUniform = chance(0.3);

@@ -28,7 +28,7 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "acknowledges a written group before the sync",
-    seed: 0,
+    seed: 4,
     edits: [
       {
         file: "group-commit.ts",
@@ -107,7 +107,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "trusts the cache after a failed sync",
-    seed: 307,
+    seed: 224,
     edits: [
       {
         file: "recovery.ts",
@@ -129,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "accepts groups of a recycled file's earlier life",
-    seed: 4,
+    seed: 26,
     edits: [
       {
         file: "wal-format.ts",
@@ -158,7 +158,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "uses a new file before its name is durable",
-    seed: 5,
+    seed: 1,
     edits: [
       {
         file: "wal-files.ts",
@@ -180,10 +180,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "goes on after its close",
-    seed: 2,
+    seed: 3,
     edits: [
       { file: "idle-mark.ts", original: "this.#isStopped = true;", planted: "" },
       { file: "group-commit.ts", original: 'this.#state = "stopped";', planted: "" },
+    ],
+  },
+  {
+    name: "makes files out of order",
+    seed: 924,
+    edits: [
+      {
+        file: "wal-files.ts",
+        original: "if (file.file === undefined) return this.#startPreparing(file);",
+        planted: "",
+      },
     ],
   },
   {

@@ -112,3 +112,17 @@ test("wal: a failing disk fails everyone who waits, once and for all", async () 
   expect(wal.durableAddress).toBeLessThan(address);
   await wal.close();
 });
+
+test("wal room: batches of half a slab, in a file as large as the slab", () =>
+  inDirectory(async (directory) => {
+    const sizes = { slabBytes: 64 * 1024, fileBytes: 64 * 1024 };
+    const { wal } = await openWal(directory, sizes);
+    for (let index = 0; index < 10; index += 1) {
+      await appendBatch(wal, batchWith(wal.batchBytesLimit - 100, index), { baseOffset: index });
+      if (index % 3 === 0) await appendBatch(wal, batchWith(10));
+    }
+    await wal.close();
+    const { wal: again, entries } = await openWal(directory, sizes);
+    expect(entries).toHaveLength(14);
+    await again.close();
+  }));
