@@ -37,17 +37,6 @@ export interface WalClass {
   open(options: WalOptions): Promise<Wal>;
 }
 
-/** What happened, for the totals that show that the simulation does something. */
-export interface HistoryCounts {
-  runs: number;
-  appended: number;
-  recovered: number;
-  cuts: number;
-  corruptions: number;
-  failures: number;
-  refusals: number;
-}
-
 type Ending = "close" | "kill" | "cut";
 
 /** A property that did not hold. */
@@ -63,15 +52,7 @@ export async function runHistory(walClass: WalClass, seed: number): Promise<Hist
 }
 
 class History {
-  readonly counts: HistoryCounts = {
-    runs: 0,
-    appended: 0,
-    recovered: 0,
-    cuts: 0,
-    corruptions: 0,
-    failures: 0,
-    refusals: 0,
-  };
+  readonly counts = noCounts();
   readonly #walClass: WalClass;
   readonly #random: Random;
   readonly #disk: SimulatedDisk;

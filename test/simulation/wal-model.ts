@@ -19,6 +19,29 @@ export const TEMPLATES = VALUE_SIZES.map((valueBytes) => {
   );
 });
 
+/** What happened, for the totals that show that the simulation does something. */
+export interface HistoryCounts {
+  runs: number;
+  appended: number;
+  recovered: number;
+  cuts: number;
+  corruptions: number;
+  failures: number;
+  refusals: number;
+}
+
+export function noCounts(): HistoryCounts {
+  return {
+    runs: 0,
+    appended: 0,
+    recovered: 0,
+    cuts: 0,
+    corruptions: 0,
+    failures: 0,
+    refusals: 0,
+  };
+}
+
 /** An entry as the model knows it; its id is in its bytes. */
 export interface Appended {
   readonly id: number;

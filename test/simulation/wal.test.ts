@@ -4,7 +4,8 @@
 
 import { expect, test } from "bun:test";
 import { Wal } from "../../src/wal/wal.ts";
-import { type HistoryCounts, runHistory } from "./wal-history.ts";
+import { runHistory } from "./wal-history.ts";
+import { noCounts } from "./wal-model.ts";
 
 const SEEDS_DEFAULT = 2000;
 
@@ -13,13 +14,13 @@ test("wal simulation: every history keeps its promises", async () => {
   const count = Number(Bun.env["SEEDS"] ?? SEEDS_DEFAULT);
   const seeds =
     only === undefined ? Array.from({ length: count }, (_, seed) => seed) : [Number(only)];
-  const totals: Partial<Record<keyof HistoryCounts, number>> = {};
+  const totals = noCounts();
   for (const seed of seeds) {
     const counts = await runHistory(Wal, seed).catch((thrown: unknown) => {
       throw new Error(`SEED=${seed}: ${String(thrown)}`, { cause: thrown });
     });
-    for (const name of Object.keys(counts) as (keyof HistoryCounts)[]) {
-      totals[name] = (totals[name] ?? 0) + counts[name];
+    for (const name of Object.keys(counts) as (keyof typeof counts)[]) {
+      totals[name] += counts[name];
     }
   }
   if (only !== undefined) return;
