@@ -18,10 +18,9 @@ import { WalReader } from "../wal/wal-reader.ts";
 import { packEntry } from "./document.ts";
 import type { IndexCommand, IndexReport } from "./indexer-messages.ts";
 
-/** Between commits when the index keeps up: a record is a hit after half a second at most. */
-const COMMIT_MS = 400;
-/** And when it does not: fewer commits index faster. */
-const COMMIT_MS_BEHIND = 1_000;
+/** Between commits: a record is to be a hit within a second, and a commit takes time itself. */
+const COMMIT_PAUSE_MS_MIN = 400;
+const COMMIT_PAUSE_MS_MAX = 1_000;
 /** Packed records that go to the shim together. */
 const PACK_BYTES = 512 * 1024;
 /** A pack that one large batch has made larger is not kept. */
@@ -60,7 +59,7 @@ export class Indexing {
   /** Of records; the index knows its own size only after a commit. */
   #uncommittedBytes = 0;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
-  #commitPauseMs = 0;
+  #commitPauseMs = COMMIT_PAUSE_MS_MIN;
   readonly #toldTopicIds = new Set<string>();
   readonly #untoldTopicIds = new Set<string>();
   /** Resolves the wait for the next command. */
@@ -125,14 +124,19 @@ export class Indexing {
       for (const entry of chunk.entries) this.#add(entry);
       this.#indexedAddress = chunk.endAddress;
       if (this.#pack.sizeBytes < this.#packBytesMax) continue;
-      this.#flush();
-      if (this.#isCommitDue()) this.#commit();
-      if (this.#isFull()) await this.#seal();
+      await this.#flushAndCommit();
       await this.#breathe();
     }
     // The last group may end in padding up to the file's end.
     this.#indexedAddress = Math.max(this.#indexedAddress, endAddress);
+    // Also where more is durable by now: a steady stream must not put off its own hits.
+    await this.#flushAndCommit();
+  }
+
+  async #flushAndCommit(): Promise<void> {
     this.#flush();
+    if (this.#isCommitDue()) this.#commit();
+    if (this.#isFull()) await this.#seal();
   }
 
   #add(entry: WalEntry): void {
@@ -205,6 +209,7 @@ export class Indexing {
   }
 
   #isCommitDue(): boolean {
+    if (this.#uncommittedCount === 0) return false;
     if (this.#uncommittedBytes >= this.#generationBytesMax) return true;
     return this.#clock.monotonicMs() >= this.#nextCommitMs();
   }
@@ -212,9 +217,7 @@ export class Indexing {
   #nextCommitMs(): number {
     const isRefresh = this.#refreshAddress > this.#committedAddress;
     if (isRefresh && this.#refreshAddress <= this.#indexedAddress) return Number.NEGATIVE_INFINITY;
-    const isBehind = this.#indexedAddress < this.#durableAddress;
-    const pauseMs = Math.max(isBehind ? COMMIT_MS_BEHIND : COMMIT_MS, this.#commitPauseMs);
-    return this.#lastCommitMs + pauseMs;
+    return this.#lastCommitMs + this.#commitPauseMs;
   }
 
   /** Commits, or waits until it is time to or something else happens. */
@@ -238,7 +241,7 @@ export class Indexing {
       const elapsedMs = this.#clock.monotonicMs() - startMs;
       this.#lastCommitMs = startMs + elapsedMs;
       const pauseMs = elapsedMs / COMMIT_TIME_SHARE_MAX - elapsedMs;
-      this.#commitPauseMs = Math.min(pauseMs, COMMIT_MS_BEHIND);
+      this.#commitPauseMs = Math.min(Math.max(pauseMs, COMMIT_PAUSE_MS_MIN), COMMIT_PAUSE_MS_MAX);
     }
     this.#documentCount += this.#uncommittedCount;
     this.#uncommittedCount = 0;
