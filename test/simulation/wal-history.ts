@@ -20,8 +20,10 @@ import { type Outcome, outcomeOf, Run } from "./simulated-run.ts";
 import {
   type Appended,
   batchWith,
+  type HistoryCounts,
   metadataWith,
   modelOf,
+  noCounts,
   TEMPLATES,
   wholeOf,
 } from "./wal-model.ts";
