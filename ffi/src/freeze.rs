@@ -4,7 +4,7 @@
 //! only that; the next one to the same place removes it.
 
 use crate::guard::Outcome;
-use crate::indexes::{OpenIndex, open_index};
+use crate::indexes::{OpenIndex, open_index, release_memory};
 use crate::live::set_tokenizers;
 use crate::request::Filter;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,7 @@ pub fn freeze(request: &FreezeRequest) -> Outcome<Frozen> {
         // What is left does no harm: the next run to this place removes it.
         let _ = fs::remove_dir_all(&partial);
     }
+    release_memory();
     written.map_err(|error| format!("Freezing to {} failed: {error}", directory.display()))
 }
 

@@ -131,7 +131,7 @@ impl Glob {
             }
         }
         let is_last = index + 1 == self.segments.len();
-        if has(&next, segment.len()) && !(is_last && !self.ends_with_any) {
+        if has(&next, segment.len()) && (!is_last || self.ends_with_any) {
             // Behind `?` the character may go on: the star that follows takes its other bytes.
             return if is_last { GlobState::Done } else { self.segment_start(index + 1) };
         }

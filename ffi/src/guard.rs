@@ -8,6 +8,9 @@ use std::sync::{Mutex, Once};
 /// An error that crosses the boundary as one sentence.
 pub type Outcome<T> = Result<T, String>;
 
+/// What a deliberate unwinding carries: the error's text.
+pub struct GivenUp(pub String);
+
 /// Longest text that is kept of an error.
 const ERROR_BYTES_LIMIT: usize = 4096;
 
@@ -46,7 +49,10 @@ pub fn caught<T>(action: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     install_hook();
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(outcome) => outcome,
-        Err(payload) => Err(panic_text(payload.as_ref())),
+        Err(payload) => match payload.downcast::<GivenUp>() {
+            Ok(given_up) => Err(given_up.0),
+            Err(payload) => Err(panic_text(payload.as_ref())),
+        },
     }
 }
 
@@ -137,4 +143,51 @@ pub extern "C" fn chronik_test_panic(pointer: *const u8, length: u32) -> i32 {
         let message = unsafe { text_at(pointer, length) }?;
         panic!("{message}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::resume_unwind;
+
+    fn last_error() -> String {
+        let mut text = vec![0; ERROR_BYTES_LIMIT];
+        let length = chronik_last_error(text.as_mut_ptr(), text.len() as u32);
+        text.truncate(length as usize);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn panics_and_errors_become_text() {
+        assert_eq!(guarded(|| panic!("number {}", 7)), -1);
+        assert!(last_error().contains("number 7") && last_error().contains("guard.rs"), "{}", last_error());
+        assert_eq!(guarded(|| Err("ä".repeat(3000))), -1);
+        assert_eq!(last_error().len(), ERROR_BYTES_LIMIT);
+        assert_eq!(guarded(|| resume_unwind(Box::new(GivenUp("late".into())))), -1);
+        assert_eq!(last_error(), "late");
+        assert_eq!(guarded(|| resume_unwind(Box::new(17))), -1);
+        assert_eq!(last_error(), "panic without a message");
+        assert_eq!(guarded(|| Ok(5)), 5);
+    }
+
+    #[test]
+    fn null_pointers_are_errors_or_empty() {
+        // SAFETY: null is what is tested.
+        unsafe {
+            assert!(bytes_at(std::ptr::null(), 5).is_err());
+            assert_eq!(bytes_at(std::ptr::null(), 0), Ok(&[][..]));
+            assert!(text_at([0xff].as_ptr(), 1).is_err());
+        }
+        assert_eq!(chronik_take_result(std::ptr::null_mut(), 10), 0);
+        assert_eq!(chronik_test_panic(std::ptr::null(), 3), -1);
+    }
+
+    #[test]
+    fn results_wait_until_they_are_taken() {
+        assert_eq!(guarded_result(|| Ok(b"result".to_vec())), 6);
+        let mut target = [0; 6];
+        assert_eq!(chronik_take_result(target.as_mut_ptr(), 6), 6);
+        assert_eq!(&target, b"result");
+        assert_eq!(chronik_take_result(target.as_mut_ptr(), 6), 0);
+    }
 }

@@ -10,6 +10,7 @@ use crate::segment_page::{Columns, SegmentPage};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tantivy::collector::Collector;
 use tantivy::columnar::MonotonicallyMappableToU64;
 use tantivy::{Score, SegmentOrdinal, SegmentReader};
@@ -64,6 +65,14 @@ pub struct PageCollector {
     sort: Arc<[Sort]>,
     limit: usize,
     after: Option<After>,
+    deadline: Option<Deadline>,
+}
+
+/// When a search is given up.
+#[derive(Clone, Copy)]
+pub struct Deadline {
+    pub at: Instant,
+    pub timeout_ms: u64,
 }
 
 /// The last hit of the page before.
@@ -76,7 +85,7 @@ pub struct After {
 }
 
 impl PageCollector {
-    pub fn new(request: &SearchRequest) -> Outcome<PageCollector> {
+    pub fn new(request: &SearchRequest, now: Instant) -> Outcome<PageCollector> {
         if request.sort.len() > SORTS_MAX {
             return Err(format!("A search sorts by at most {SORTS_MAX} things."));
         }
@@ -93,7 +102,11 @@ impl PageCollector {
             let topic_id = after.topic_id.as_str().into();
             After { key, topic_id, partition: after.partition, offset: after.offset }
         });
-        Ok(PageCollector { sort: request.sort.clone().into(), limit: request.from + request.size, after })
+        let deadline = request
+            .timeout_ms
+            .map(|timeout_ms| Deadline { at: now + Duration::from_millis(timeout_ms), timeout_ms });
+        let limit = request.from + request.size;
+        Ok(PageCollector { sort: request.sort.clone().into(), limit, after, deadline })
     }
 }
 
@@ -102,7 +115,13 @@ impl Collector for PageCollector {
     type Child = SegmentPage;
 
     fn for_segment(&self, _: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentPage> {
-        SegmentPage::new(Columns::open(segment)?, self.sort.clone(), self.limit, self.after.as_ref())
+        SegmentPage::new(
+            Columns::open(segment)?,
+            self.sort.clone(),
+            self.limit,
+            self.after.as_ref(),
+            self.deadline,
+        )
     }
 
     fn requires_scoring(&self) -> bool {

@@ -15,7 +15,7 @@ pub extern "C" fn chronik_index_create(options: *const u8, length: u32) -> i32 {
     guarded(|| {
         // SAFETY: the caller vouches for the text.
         let options: LiveOptions = from_json(unsafe { text_at(options, length) }?)?;
-        indexes::register(OpenIndex::Live(LiveIndex::create(&options)?))
+        indexes::register(OpenIndex::Live(Box::new(LiveIndex::create(&options)?)))
     })
 }
 

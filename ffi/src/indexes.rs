@@ -7,12 +7,13 @@ use crate::request::SearchRequest;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use tantivy::directory::MmapDirectory;
 use tantivy::{Index, IndexReader, ReloadPolicy};
 
 /// An index that can be searched.
 pub enum OpenIndex {
-    Live(LiveIndex),
+    Live(Box<LiveIndex>),
     /// Files of a directory, mapped into memory; nobody writes them.
     Frozen {
         index: Index,
@@ -72,7 +73,18 @@ pub fn open_index(number: u32) -> Outcome<Arc<OpenIndex>> {
 pub fn close(number: u32) -> Outcome<()> {
     // Dropped outside the lock: a writer's end waits for its threads.
     let closed = registry().open.remove(&number);
-    closed.map(drop).ok_or_else(|| format!("Index {number} is not open."))
+    closed.map(drop).ok_or_else(|| format!("Index {number} is not open."))?;
+    release_memory();
+    Ok(())
+}
+
+/// Gives freed memory back to the system: an index lies scattered over the heaps of several threads.
+pub fn release_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: no pointers; the function may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 pub fn open_numbers() -> Vec<u32> {
@@ -105,7 +117,7 @@ pub fn manual_reader(index: &Index) -> tantivy::Result<IndexReader> {
 /// The page of hits over all indexes of the request.
 pub fn search(request: &SearchRequest) -> Outcome<Page> {
     let query = request.query()?;
-    let collector = PageCollector::new(request)?;
+    let collector = PageCollector::new(request, Instant::now())?;
     let limit = request.from + request.size;
     let mut page = Page::default();
     for number in &request.indexes {

@@ -27,6 +27,8 @@ pub struct SearchRequest {
     pub from: usize,
     pub size: usize,
     pub search_after: Option<SearchAfter>,
+    /// A search that collects hits for longer is given up.
+    pub timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]

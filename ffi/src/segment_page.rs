@@ -1,11 +1,14 @@
 //! The best hits of one segment. What is read of a record stops at the first thing that rules it out.
 
-use crate::hits::{After, Hit, Page, SORTS_MAX, SortKey, directed, score_key};
+use crate::guard::GivenUp;
+use crate::hits::{After, Deadline, Hit, Page, SORTS_MAX, SortKey, directed, score_key};
 use crate::request::{Sort, SortBy};
 use crate::schema::{OFFSET, PARTITION, TIMESTAMP, TOPIC, TOPIC_ID};
 use std::cmp::Ordering;
 use std::ops::Bound;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Instant;
 use tantivy::collector::SegmentCollector;
 use tantivy::columnar::{Cardinality, Column, ColumnValues, MonotonicallyMappableToU64, StrColumn};
 use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DateTime, DocId, Score, SegmentReader, TantivyError};
@@ -14,6 +17,8 @@ type Values = Arc<dyn ColumnValues<u64>>;
 
 /// Fewer candidates than this are not sorted out early.
 const CANDIDATES_MIN: usize = 64;
+/// Records between two looks at the clock.
+const RECORDS_PER_LOOK: u64 = 1024;
 
 pub struct Columns {
     topic_ids: StrColumn,
@@ -116,6 +121,7 @@ pub struct SegmentPage {
     /// Once there are `limit` candidates, others must come before this.
     threshold: Option<Place>,
     buffer: Vec<u64>,
+    deadline: Option<Deadline>,
 }
 
 impl SegmentPage {
@@ -124,6 +130,7 @@ impl SegmentPage {
         sort: Arc<[Sort]>,
         limit: usize,
         after: Option<&After>,
+        deadline: Option<Deadline>,
     ) -> tantivy::Result<SegmentPage> {
         let after = match after {
             Some(after) => {
@@ -142,6 +149,7 @@ impl SegmentPage {
             candidates: Vec::new(),
             threshold: None,
             buffer: vec![0; COLLECT_BLOCK_BUFFER_LEN],
+            deadline,
         })
     }
 
@@ -186,6 +194,16 @@ impl SegmentPage {
         self.candidates.push(Candidate { place, doc, score });
         if self.candidates.len() >= self.limit.saturating_mul(2).max(CANDIDATES_MIN) {
             self.keep_best();
+        }
+    }
+
+    /// Gives the search up if it is late. Tantivy has no other way out of its loop than unwinding.
+    fn look_at_clock(&self) {
+        if let Some(deadline) = self.deadline
+            && Instant::now() >= deadline.at
+        {
+            let text = format!("The search took longer than {} ms.", deadline.timeout_ms);
+            resume_unwind(Box::new(GivenUp(text)));
         }
     }
 
@@ -241,13 +259,20 @@ impl SegmentCollector for SegmentPage {
 
     fn collect(&mut self, doc: DocId, score: Score) {
         self.total += 1;
+        if self.total.is_multiple_of(RECORDS_PER_LOOK) {
+            self.look_at_clock();
+        }
         if self.limit > 0 {
             self.consider(doc, score);
         }
     }
 
     fn collect_block(&mut self, docs: &[DocId]) {
+        let looks = self.total / RECORDS_PER_LOOK;
         self.total += docs.len() as u64;
+        if self.total / RECORDS_PER_LOOK > looks {
+            self.look_at_clock();
+        }
         if self.limit == 0 {
             return;
         }

@@ -241,8 +241,7 @@ export function searchIndexes(
   return parsed(takeResult(native, native.chronik_search(json, json.length)));
 }
 
-/** @throws NativeError if no index has that number. */
-export function indexStats(number: number): IndexStats {
+function indexStats(number: number): IndexStats {
   const native = library();
   return parsed(takeResult(native, native.chronik_index_stats(number)));
 }

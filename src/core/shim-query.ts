@@ -179,6 +179,8 @@ export interface ShimSearchRequest {
   readonly size: number;
   /** Only hits behind this one; the total counts all. */
   readonly searchAfter?: ShimSearchAfter;
+  /** A search that collects hits for longer is given up with a `NativeError`. */
+  readonly timeoutMs?: number;
 }
 
 export interface ShimHit {

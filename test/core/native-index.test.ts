@@ -110,6 +110,17 @@ test("search: filters hide topics, partitions, times and offsets", () => {
   expect(total({ topicIds: ["id-of-a"], partitions: [0], offsetRanges })).toBe(1);
 });
 
+test("search: one that takes too long is given up", () => {
+  using many = indexOf(Array.from({ length: 3000 }, () => ({ value: "same" })));
+  for (const by of ["score", "offset"] as const) {
+    const request = { query: value("same"), size: 1, sort: [{ by, order: "desc" } as const] };
+    expect(() => searchIndexes([many.number], { ...request, timeoutMs: 0 })).toThrow(
+      "longer than 0 ms",
+    );
+    expect(searchIndexes([many.number], { ...request, timeoutMs: 60_000 }).total).toBe(3000);
+  }
+});
+
 test("live index: records are hits after commit, and commits add up", () => {
   using live = new LiveIndex();
   const words = (): number => searchIndexes([live.number], { query: value("word"), size: 0 }).total;
