@@ -12,8 +12,6 @@ import { assert } from "./assert.ts";
 
 import type { ShimFilter, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
 
-export type { ShimQuery, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
-
 /** Compared with the library's own number, so that a stale build is told at once. */
 const ABI_VERSION = 2;
 /** The name that `ffi/build.rs` gives the library. */

@@ -9,10 +9,10 @@ import {
   LiveIndex,
   NativeError,
   openIndexNumbers,
-  type ShimQuery,
   searchIndexes,
 } from "../../src/core/native.ts";
 import { RecordPack } from "../../src/core/record-pack.ts";
+import type { ShimQuery } from "../../src/core/shim-query.ts";
 import { indexOf, offsetsOf, packOf, type TestRecord } from "./packed-records.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "chronik-search-"));

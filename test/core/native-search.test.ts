@@ -1,6 +1,7 @@
 /** Queries of the Rust shim: what each kind finds on each kind of field, and what is refused. */
 import { expect, test } from "bun:test";
-import { NativeError, type ShimQuery, searchIndexes } from "../../src/core/native.ts";
+import { NativeError, searchIndexes } from "../../src/core/native.ts";
+import type { ShimQuery } from "../../src/core/shim-query.ts";
 import { indexOf, offsetsOf, type TestRecord } from "./packed-records.ts";
 
 const RECORDS: readonly TestRecord[] = [

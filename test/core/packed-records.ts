@@ -1,7 +1,8 @@
 /** Records written out by hand, for tests of the shim that are to know nothing of the protocol's code. */
 import { expect } from "bun:test";
-import { LiveIndex, type ShimQuery, searchIndexes } from "../../src/core/native.ts";
+import { LiveIndex, searchIndexes } from "../../src/core/native.ts";
 import { RecordPack } from "../../src/core/record-pack.ts";
+import type { ShimQuery } from "../../src/core/shim-query.ts";
 
 export interface TestRecord {
   readonly key?: string | null;
