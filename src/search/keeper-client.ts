@@ -51,6 +51,8 @@ export class KeeperClient {
     this.#worker = new SupervisedWorker<KeepCommand, KeepReport>({
       ...this.#options,
       name: "generation-keeper",
+      // It is there only while it works, and a broker that stops waits for that.
+      keepsProcess: true,
       onStart: () => this.#postFirst(),
       onReport: (report) => this.#onReport(report),
       onDeath: () => {},

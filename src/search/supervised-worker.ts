@@ -20,6 +20,8 @@ export interface SupervisedWorkerOptions<Report> {
   readonly onReport: (report: Report) => void;
   /** The Worker is gone; another is started after a while, unless `stop` was called. */
   readonly onDeath: () => void;
+  /** Whether the process lives on for it; unless told so, it does not. */
+  readonly keepsProcess?: boolean;
   /** For tests that want to kill it. */
   readonly createWorker?: CreateWorker;
 }
@@ -93,8 +95,7 @@ export class SupervisedWorker<Command, Report> {
       this.#onDeath(worker, event.message);
     });
     worker.addEventListener("close", () => this.#onDeath(worker, "it was terminated"));
-    // Only its parent keeps a Worker for: it must not keep the process alive.
-    worker.unref();
+    if (this.#options.keepsProcess !== true) worker.unref();
     onStart();
   }
 

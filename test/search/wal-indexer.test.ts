@@ -1,7 +1,7 @@
 /** The chain of generations: frozen, restarted, damaged, and with Workers that die. Hits exactly once throughout. */
 
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "../../src/core/clock.ts";
 import { SearchFixture, type TestRecord } from "./search-fixture.ts";
@@ -168,4 +168,21 @@ test.each(seeds)("indexer: any order of events keeps every hit once (SEED=%i)", 
     else await broker.restart();
   }
   await expectAll(broker, count);
+});
+
+test("indexer: a Worker that fails by itself is told of and tried again, and stops no one", async () => {
+  await using broker = await SearchFixture.open();
+  await broker.produce("t", [{ value: "a" }]);
+  await broker.search(undefined);
+  await broker.stop();
+  const [name = ""] = await readdir(join(broker.directory, "wal"));
+  const path = join(broker.directory, "wal", name);
+  await broker.start();
+  // The broker has the file open; the Worker opens it anew.
+  await rename(path, `${path}.away`);
+  broker.killWorker("wal-indexer");
+  await broker.produce("t", [{ value: "b" }]);
+  await broker.whenLogged("worker_died", 2);
+  await rename(`${path}.away`, path);
+  expect(await broker.idsOf({ match_all: {} })).toEqual(["t/0/0", "t/0/1"]);
 });
