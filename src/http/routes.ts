@@ -75,7 +75,7 @@ export function createRoutes(options: RouteOptions): RequestHandler {
 }
 
 /** The answer to an error of any kind. */
-export function responseOfError(thrown: unknown, logger: Logger): HttpResponse {
+function responseOfError(thrown: unknown, logger: Logger): HttpResponse {
   if (thrown instanceof SearchError) {
     const response = jsonResponse(thrown.status, errorBodyOf(thrown));
     const allow = thrown.details["allow"];

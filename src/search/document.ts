@@ -15,7 +15,7 @@ import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
 import { ENTRY_VERSION } from "../wal/wal-format.ts";
 
 /** A batch with more content than this is not searchable, and not shown by a search. */
-export const SEARCH_BATCH_BYTES_LIMIT = 64 * 1024 * 1024;
+const SEARCH_BATCH_BYTES_LIMIT = 64 * 1024 * 1024;
 
 /** The records of a stored batch, uncompressed: they are `records[start, end)`. */
 export interface BatchRecords {

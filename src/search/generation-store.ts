@@ -41,7 +41,7 @@ export interface LoadResult {
 }
 
 /** The name of a generation's directory. */
-export function generationName({ startAddress, endAddress }: AddressRange): string {
+function generationName({ startAddress, endAddress }: AddressRange): string {
   const digits = (address: number) => String(address).padStart(ADDRESS_DIGITS, "0");
   return `${digits(startAddress)}-${digits(endAddress)}`;
 }

@@ -11,7 +11,7 @@ import { argumentError, parsingError } from "./elasticsearch-error.ts";
 import { kindOf, numberOf } from "./json-reader.ts";
 
 /** Where a query without a field looks. */
-export const DEFAULT_FIELDS: readonly string[] = ["_value", "_key", "_headers"];
+const DEFAULT_FIELDS: readonly string[] = ["_value", "_key", "_headers"];
 
 /** Stands for `DEFAULT_FIELDS` wherever a field is named. */
 export const ALL_FIELDS = "_all";

@@ -19,7 +19,7 @@ export interface ResponseOptions {
 }
 
 /** The permanent address of a record. */
-export function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
+function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
   return `${hit.topic}/${hit.partition}/${hit.offset}`;
 }
 

@@ -7,7 +7,7 @@ import { argumentError, parsingError } from "./elasticsearch-error.ts";
 import { checkKeys, isObject, kindOf, stringOf } from "./json-reader.ts";
 
 /** The parts of `_source`, in their order. */
-export const SOURCE_FIELDS = [
+const SOURCE_FIELDS = [
   "topic",
   "partition",
   "offset",
@@ -16,7 +16,7 @@ export const SOURCE_FIELDS = [
   "value",
   "headers",
 ] as const;
-export type SourceField = (typeof SOURCE_FIELDS)[number];
+type SourceField = (typeof SOURCE_FIELDS)[number];
 
 /** The parts to give; undefined: no `_source` at all. */
 export type SourceFilter = ReadonlySet<SourceField> | undefined;
