@@ -15,6 +15,7 @@ import { readInt64At } from "../../src/protocol/big-endian.ts";
 import { PRODUCER_ID_OFFSET } from "../../src/protocol/record-batch.ts";
 import type { Wal } from "../../src/wal/wal.ts";
 import type { WalOptions } from "../../src/wal/wal-options.ts";
+import type { WalReader, WalReaderOptions } from "../../src/wal/wal-reader.ts";
 import { type DiskFaults, SimulatedDisk } from "./simulated-disk.ts";
 import { type Outcome, outcomeOf, Run } from "./simulated-run.ts";
 import {
@@ -23,6 +24,7 @@ import {
   type HistoryCounts,
   metadataWith,
   modelOf,
+  modelsFrom,
   noCounts,
   TEMPLATES,
   wholeOf,
@@ -35,8 +37,9 @@ const UNIFORM_SIZE = 3;
 const TURNS_LIMIT = 20_000;
 const TOPIC_ID = new Uint8Array(16).fill(7);
 /** The real WAL, or one with a planted fault. */
-export interface WalClass {
-  open(options: WalOptions): Promise<Wal>;
+export interface WalSources {
+  readonly Wal: { open(options: WalOptions): Promise<Wal> };
+  readonly WalReader: new (options: WalReaderOptions) => WalReader;
 }
 
 type Ending = "close" | "kill" | "cut";
@@ -47,15 +50,15 @@ export class ViolationError extends Error {
 }
 
 /** Lives through one history. @throws ViolationError */
-export async function runHistory(walClass: WalClass, seed: number): Promise<HistoryCounts> {
-  const history = new History(walClass, seed);
+export async function runHistory(sources: WalSources, seed: number): Promise<HistoryCounts> {
+  const history = new History(sources, seed);
   await history.live();
   return history.counts;
 }
 
 class History {
   readonly counts = noCounts();
-  readonly #walClass: WalClass;
+  readonly #sources: WalSources;
   readonly #random: Random;
   readonly #disk: SimulatedDisk;
   readonly #fileBytes: number;
@@ -72,7 +75,6 @@ class History {
   #releasedAddress = 0;
   /** The last two durable addresses: a group that lies on disk says that the older one was durable. */
   #durableAddresses: [number, number] = [0, 0];
-  /** Where a bit was turned, as an address. */
   #flippedAddress: number | undefined;
   /** By partition and offset: the id that consumers saw. */
   readonly #visible = new Map<string, number>();
@@ -86,8 +88,8 @@ class History {
     },
   };
 
-  constructor(walClass: WalClass, seed: number) {
-    this.#walClass = walClass;
+  constructor(sources: WalSources, seed: number) {
+    this.#sources = sources;
     this.#random = seededRandom(seed);
     const chance = (share: number) => this.#random() < share;
     const faults: DiskFaults = {
@@ -127,6 +129,7 @@ class History {
     }
     const wal = opening.value;
     if (!this.#judgeFound(found, wal)) return true;
+    if (this.#random() < 0.1) await this.#readBeside(run, wal, found);
     await this.#use(run, wal);
     const ending = (["close", "kill", "cut", "cut"] as const)[this.#below(4)] ?? "cut";
     if (ending === "close" && !run.hasFailed) await this.#close(run, wal);
@@ -136,7 +139,7 @@ class History {
 
   #open(run: Run, found: Appended[]): Outcome<Wal> {
     return outcomeOf(
-      this.#walClass.open({
+      this.#sources.Wal.open({
         disk: this.#disk.process(),
         directory: DIRECTORY,
         clock: run.clock,
@@ -275,7 +278,6 @@ class History {
     return next;
   }
 
-  /** Sometimes somebody waits for what was just appended. */
   #waitFor(run: Run, wal: Wal, count: number): void {
     const address = this.#random() < 0.5 ? wal.appendedAddress : (this.#log.at(-1)?.address ?? 0);
     const choice = this.#random();
@@ -318,6 +320,19 @@ class History {
     if (readInt64At(bytes, PRODUCER_ID_OFFSET) !== entry.id) {
       const from = view === undefined ? "file" : "slab";
       throw new ViolationError(`entry ${entry.id} reads differently from the ${from}`);
+    }
+  }
+
+  /** What a Worker reads beside the broker is what recovery found. */
+  async #readBeside(run: Run, wal: Wal, found: readonly Appended[]): Promise<void> {
+    const reader = new this.#sources.WalReader({
+      directory: DIRECTORY,
+      disk: this.#disk.process(),
+    });
+    const reading = outcomeOf(modelsFrom(reader, wal));
+    await run.turnsUntil(TURNS_LIMIT, () => reading.state !== "pending");
+    if (reading.state !== "done" || JSON.stringify(reading.value) !== JSON.stringify(found)) {
+      throw new ViolationError("a reader beside the WAL finds something else");
     }
   }
 

@@ -9,6 +9,8 @@ import {
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { PRODUCER_ID_OFFSET, writeCrc } from "../../src/protocol/record-batch.ts";
 import type { WalEntry } from "../../src/wal/group-scan.ts";
+import type { Wal } from "../../src/wal/wal.ts";
+import type { WalReader } from "../../src/wal/wal-reader.ts";
 
 const VALUE_SIZES = [1, 60, 400, 1000, 2500, 3900, 4030, 7000, 8000];
 /** Batches of several sizes, without an id. */
@@ -69,6 +71,15 @@ export function metadataWith(id: number): Uint8Array {
   const payload = new Uint8Array(4 + (id % 700));
   writeInt32At(payload, 0, id);
   return payload;
+}
+
+/** Everything durable that `reader` finds. */
+export async function modelsFrom(reader: WalReader, wal: Wal): Promise<Appended[]> {
+  const found: Appended[] = [];
+  for await (const chunk of reader.entriesFrom(wal.startAddress, wal.durableAddress)) {
+    found.push(...chunk.entries.map(modelOf));
+  }
+  return found;
 }
 
 /** What was found, as the model knows it. */

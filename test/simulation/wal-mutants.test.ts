@@ -10,13 +10,13 @@ const SEEDS_MAX = 3000;
 test.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
   "wal simulation: finds a WAL that %s",
   async (_name, mutant) => {
-    const { Wal, directory } = await walWith(mutant);
+    const { directory, ...sources } = await walWith(mutant);
     try {
       let found: string | undefined;
       const seeds = [mutant.seed, ...Array(SEEDS_MAX).keys()];
       for (const seed of seeds) {
         if (found !== undefined) break;
-        found = await runHistory(Wal, seed).then(
+        found = await runHistory(sources, seed).then(
           () => undefined,
           (thrown: unknown) => `seed ${seed}: ${String(thrown)}`,
         );

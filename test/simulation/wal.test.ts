@@ -4,6 +4,7 @@
 
 import { expect, test } from "bun:test";
 import { Wal } from "../../src/wal/wal.ts";
+import { WalReader } from "../../src/wal/wal-reader.ts";
 import { runHistory } from "./wal-history.ts";
 import { noCounts } from "./wal-model.ts";
 
@@ -16,7 +17,7 @@ test("wal simulation: every history keeps its promises", async () => {
     only === undefined ? Array.from({ length: count }, (_, seed) => seed) : [Number(only)];
   const totals = noCounts();
   for (const seed of seeds) {
-    const counts = await runHistory(Wal, seed).catch((thrown: unknown) => {
+    const counts = await runHistory({ Wal, WalReader }, seed).catch((thrown: unknown) => {
       throw new Error(`SEED=${seed}: ${String(thrown)}`, { cause: thrown });
     });
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) {
