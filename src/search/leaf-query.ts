@@ -61,7 +61,7 @@ export function fieldOf(name: string): string {
     throw argumentError("a field name is empty or too long");
   }
   if (name.includes("*")) throw argumentError(`field name patterns are not supported: [${name}]`);
-  return name;
+  return name.toWellFormed();
 }
 
 /** Words of `value` in `field`, in any order. */

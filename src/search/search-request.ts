@@ -104,7 +104,7 @@ function bodyOf(bytes: Uint8Array): JsonObject {
   if (bytes.length === 0) return {};
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), wellFormed);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw parsingError(`the body is not valid JSON: ${reason}`);
@@ -119,6 +119,11 @@ function bodyOf(bytes: Uint8Array): JsonObject {
     }
   }
   return body;
+}
+
+/** Half a character, which JSON may hold as an escape, becomes what it is in records too: a replacement. */
+function wellFormed(_key: string, value: unknown): unknown {
+  return typeof value === "string" ? value.toWellFormed() : value;
 }
 
 function queryIn(

@@ -1,6 +1,7 @@
 /** Records through the WAL, the index and back: what is a hit, and how it looks. */
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { seededRandom } from "../../src/core/clock.ts";
 import { FIRST_TIMESTAMP_MS, SearchFixture } from "./search-fixture.ts";
 
 setDefaultTimeout(30_000);
@@ -250,4 +251,76 @@ test("search: a batch that can't be read is left out, and nothing else", async (
   await broker.append(topicId, { bytes, baseOffset: 0, partition: 7 });
   await broker.produce("partly", [{ value: "sound" }]);
   expect(await broker.idsOf({ match_all: {} }, { topics: "partly" })).toEqual(["partly/0/0"]);
+});
+
+const seed = Number(Bun.env["SEED"] ?? Date.now() % 1_000_000);
+test(`search: any query on any field is answered with 200 or 400 (SEED=${seed})`, async () => {
+  const random = seededRandom(seed);
+  const pick = <Value>(values: readonly Value[]): Value =>
+    values[Math.floor(random() * values.length)] as Value;
+  const fields = ["_topic", "_partition", "_offset", "_timestamp", "_key", "_value", "_headers"];
+  fields.push(
+    "_all",
+    "_index",
+    "user.id",
+    "user.name",
+    "user",
+    "ok",
+    "a.b.keyword",
+    ".",
+    "x y",
+    "é",
+  );
+  const values: readonly unknown[] = [
+    ...[
+      "",
+      " ",
+      "lost",
+      "LOST order",
+      "k-1",
+      "*",
+      "a*b",
+      "?",
+      "\\",
+      "\ud800",
+      "\0",
+      "日本語",
+      "now",
+    ],
+    ...["2026-01-01", "2026-01-01T00:00:00Z", "5", "-5", "1e400", "x".repeat(300), "!!!", "true"],
+    ...[0, 1, -1, 42, 1.5, 1e18, -1e18, 1e300, true, false],
+  ];
+  const leaf = (): object => {
+    const [field, value, other] = [pick(fields), pick(values), pick(values)];
+    return pick([
+      { match: { [field]: value } },
+      { match: { [field]: { query: value, operator: "and", minimum_should_match: "50%" } } },
+      { match_phrase: { [field]: { query: value, slop: 1 } } },
+      { match_phrase_prefix: { [field]: value } },
+      { term: { [field]: value } },
+      { terms: { [field]: [value, other] } },
+      { range: { [field]: { gte: value, lt: other } } },
+      { range: { [field]: { gt: value } } },
+      { prefix: { [field]: String(value) } },
+      { wildcard: { [field]: { value: String(value), case_insensitive: true } } },
+      { exists: { field } },
+      { query_string: { query: `${field}:"${value}" OR ${value}` } },
+    ]);
+  };
+  const statuses = new Map<number, number>();
+  for (let round = 0; round < 400; round += 1) {
+    const query = pick([
+      leaf,
+      () => ({ bool: { must: [leaf()], should: [leaf(), leaf()], must_not: leaf(), boost: 2 } }),
+      () => ({ bool: { should: [leaf(), leaf()], minimum_should_match: pick([0, 1, -1, 5]) } }),
+      () => ({ constant_score: { filter: leaf(), boost: 3 } }),
+      () => ({ dis_max: { queries: [leaf(), leaf()], tie_breaker: 0.3 } }),
+    ])();
+    const answer = await broker.search({ query }, { parameters: "" });
+    statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+    if (answer.status !== 200 && answer.status !== 400) {
+      throw new Error(`SEED=${seed}: ${JSON.stringify(query)} gives ${JSON.stringify(answer)}`);
+    }
+  }
+  expect(statuses.get(200)).toBeGreaterThan(100);
 });
