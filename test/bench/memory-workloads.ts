@@ -16,7 +16,7 @@ import { createTopic, recordCountOf } from "./topic-access.ts";
 import { type Context, type Outcome, scaled, type Workload } from "./workload.ts";
 
 const TOPIC = { name: "memory", partitionCount: 6 };
-const RECORD_COUNT = 400_000;
+const RECORD_COUNT = 100_000;
 const BATCH_BYTES = 128 * 1024;
 const SEARCH_PAUSE_MS = 100;
 const MEGABYTE = 1e6;

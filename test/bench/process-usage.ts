@@ -2,18 +2,37 @@
  * What processes and the machine use, from `/proc` (proc(5)). CPU times come in ticks of 10 ms, far finer than the
  * seconds that a run takes.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** `getconf CLK_TCK`; it is 100 on every Linux that Bun runs on. */
 const TICKS_PER_SECOND = 100;
 const KIB = 1024;
 
-/** CPU time of a process and its threads since its start. */
+/** CPU time of a process and its threads since its start, those that have ended included. */
 export function cpuSecondsOf(pid: number): number {
-  // The second field is the program's name in parentheses, which may contain anything.
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-  const [userIndex, systemIndex] = [11, 12];
-  return (Number(fields[userIndex]) + Number(fields[systemIndex])) / TICKS_PER_SECOND;
+  return readStat(`/proc/${pid}/stat`).cpuSeconds;
+}
+
+/** CPU time of the threads that live and whose priority is not lowered: Chronik's search index has its own. */
+function foregroundCpuSecondsOf(pid: number): number {
+  let sumSeconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const { cpuSeconds, nice } = readStat(`/proc/${pid}/task/${thread}/stat`);
+      if (nice <= 0) sumSeconds += cpuSeconds;
+    } catch {
+      // It has just ended.
+    }
+  }
+  return sumSeconds;
+}
+
+function readStat(file: string): { readonly cpuSeconds: number; readonly nice: number } {
+  // The second field is the name in parentheses, which may contain anything; the third is the first after it.
+  const text = readFileSync(file, "utf8");
+  const fields = text.slice(text.lastIndexOf(") ") + 2).split(" ");
+  const [user = 0, system = 0, , , , nice = 0] = fields.slice(11).map(Number);
+  return { cpuSeconds: (user + system) / TICKS_PER_SECOND, nice };
 }
 
 export interface ResidentMemory {
@@ -40,6 +59,8 @@ export function loadAverage(): number {
 export interface Usage {
   readonly wallSeconds: number;
   readonly brokerCpuSeconds: number;
+  /** Of these, without threads of lowered priority. */
+  readonly foregroundCpuSeconds: number;
   /** Cores in use by anything but the broker, its client and this process, on average; stolen time included. */
   readonly othersCores: number;
 }
@@ -49,27 +70,29 @@ export class UsageWatch {
   readonly #pid: number | undefined;
   readonly #startMs = performance.now();
   readonly #brokerStart: number;
+  readonly #foregroundStart: number;
   readonly #machineStart = machineCpuSeconds();
   readonly #ownStart = ownCpuSeconds();
 
   /** @param pid of a broker that runs; without, what it uses counts like a client's. */
   constructor(pid?: number) {
     this.#pid = pid;
-    this.#brokerStart = this.#brokerSeconds();
+    this.#brokerStart = pid === undefined ? 0 : cpuSecondsOf(pid);
+    this.#foregroundStart = pid === undefined ? 0 : foregroundCpuSecondsOf(pid);
   }
 
   /** @param clientCpuSeconds of clients that have ended since the start */
   stop(clientCpuSeconds: number): Usage {
+    const pid = this.#pid;
     const wallSeconds = (performance.now() - this.#startMs) / 1000;
-    const brokerCpuSeconds = this.#brokerSeconds() - this.#brokerStart;
+    const brokerCpuSeconds = pid === undefined ? 0 : cpuSecondsOf(pid) - this.#brokerStart;
+    const foregroundCpuSeconds =
+      pid === undefined ? 0 : foregroundCpuSecondsOf(pid) - this.#foregroundStart;
     const ownSeconds = ownCpuSeconds() - this.#ownStart;
     const machineSeconds = machineCpuSeconds() - this.#machineStart;
     const othersSeconds = machineSeconds - brokerCpuSeconds - clientCpuSeconds - ownSeconds;
-    return { wallSeconds, brokerCpuSeconds, othersCores: Math.max(0, othersSeconds / wallSeconds) };
-  }
-
-  #brokerSeconds(): number {
-    return this.#pid === undefined ? 0 : cpuSecondsOf(this.#pid);
+    const othersCores = Math.max(0, othersSeconds / wallSeconds);
+    return { wallSeconds, brokerCpuSeconds, foregroundCpuSeconds, othersCores };
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PROJECT_DIRECTORY } from "../conformance/paths.ts";
 import type { Machine, Subject } from "./machine.ts";
 import { describeTarget, isReached, type Row, ratioOf } from "./row.ts";
 import { median } from "./statistics.ts";
@@ -41,12 +42,17 @@ export function nextResultsId(): string {
 
 export function writeResults(results: BenchResults): void {
   mkdirSync(DIRECTORY, { recursive: true });
-  writeFileSync(fileOf(results.id), `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(fileOf(results.id), jsonOf(results));
   const ids = readdirSync(DIRECTORY).map((name) => name.replace(/\.json$/, ""));
   const all = ids
     .toSorted(new Intl.Collator("en", { numeric: true }).compare)
     .map((id) => JSON.parse(readFileSync(fileOf(id), "utf8")) as BenchResults);
   writeFileSync(join(import.meta.dir, "RESULTS.md"), markdownOf(all));
+}
+
+/** Keeps the measurements of the last run, whatever it was, out of git's sight. */
+export function writeLatest(results: BenchResults): void {
+  writeFileSync(join(PROJECT_DIRECTORY, ".cache/bench/latest.json"), jsonOf(results));
 }
 
 /** For the terminal. */
@@ -58,6 +64,10 @@ export function terminalTable(rows: readonly Row[]): string {
   return lines
     .map((cells) => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
     .join("\n");
+}
+
+function jsonOf(results: BenchResults): string {
+  return `${JSON.stringify(results, null, 1)}\n`;
 }
 
 function fileOf(id: string): string {

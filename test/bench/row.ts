@@ -15,16 +15,17 @@ export interface Row {
   readonly unit: string;
   /** Undefined: reported only. */
   readonly target?: Target;
-  /** In the order of the runs; `kafka[i]` was measured right after `ours[i]`. */
+  /** In the order of the runs; where there are as many of both, `kafka[i]` was measured right after `ours[i]`. */
   readonly ours: readonly number[];
   readonly kafka: readonly number[];
   /** Cores that others used meanwhile, one number per run: the noise. */
   readonly othersCores: readonly number[];
 }
 
-/** Median of the ratios of the pairs; undefined if Kafka was not measured as often. */
+/** Median of the ratios of the pairs; without pairs, ratio of the medians. Undefined if one was not measured. */
 export function ratioOf({ ours, kafka }: Row): number | undefined {
-  if (ours.length === 0 || ours.length !== kafka.length) return undefined;
+  if (ours.length === 0 || kafka.length === 0) return undefined;
+  if (ours.length !== kafka.length) return median(ours) / median(kafka);
   return median(ours.map((value, index) => value / (kafka[index] ?? Number.NaN)));
 }
 
@@ -43,5 +44,5 @@ export function describeTarget({ target, unit }: Row): string {
   if (target === undefined) return "";
   const sign = target.atLeast === undefined ? "≤" : "≥";
   const bound = target.atLeast ?? target.atMost ?? 0;
-  return `${sign} ${bound} ${target.of === "ratio" ? "×" : unit}`;
+  return `${sign} ${Number(bound.toFixed(1))} ${target.of === "ratio" ? "×" : unit}`;
 }

@@ -5,9 +5,9 @@
  *
  * `--pairs` measured pairs per workload (default 5); `--only` workloads whose names match; `--scale` a factor on
  * record counts and durations, for trying the bench itself; `--write` keeps the results: a file in `results/` and
- * RESULTS.md; `--source` runs the source tree; `--flag=--log-level=warn` hands a flag to Chronik. A machine with
- * nothing else to do needs about a quarter of an hour. Exit code 1 if a workload failed; a target that was missed
- * is a result, not a failure.
+ * RESULTS.md; `--source` runs the source tree; `--flag=--log-level=warn` hands a flag to Chronik. Every measurement
+ * of the last run is in `.cache/bench/latest.json`. A machine with nothing else to do needs about a quarter of an
+ * hour. Exit code 1 if a workload failed; a target that was missed is a result, not a failure.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,13 @@ import { describeMachine, describeSubject } from "./machine.ts";
 import { MEMORY_WORKLOADS } from "./memory-workloads.ts";
 import { PAIR_WORKLOADS } from "./pair-workloads.ts";
 import { loadAverage } from "./process-usage.ts";
-import { type BenchResults, nextResultsId, terminalTable, writeResults } from "./results.ts";
+import {
+  type BenchResults,
+  nextResultsId,
+  terminalTable,
+  writeLatest,
+  writeResults,
+} from "./results.ts";
 import { START_WORKLOADS } from "./start-workloads.ts";
 import type { Context, Outcome, Workload } from "./workload.ts";
 
@@ -79,6 +85,7 @@ async function main(): Promise<number> {
     const results = await measure(chosen);
     tell(terminalTable(results.rows));
     for (const { workload, error } of results.failures) tell(`${workload} failed: ${error}`);
+    writeLatest(results);
     if (options.write) writeResults(results);
     tell(`${results.rows.length} rows, ${results.failures.length} workloads failed`);
     return results.failures.length > 0 ? 1 : 0;
