@@ -192,6 +192,7 @@ export class GroupCommit {
     this.#previousCrc = writeGroupHeader(slab.bytes, position, {
       flags: group.flags,
       entryCount: group.entryCount,
+      entriesCrc: group.entriesCrc,
       position: group.start,
       lengthBytes,
       nextPosition: group.nextPosition,

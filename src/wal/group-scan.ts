@@ -18,6 +18,7 @@ import {
   EntryKind,
   GROUP_HEADER_BYTES,
   type GroupHeader,
+  nextEntriesCrc,
   readEntryFields,
   readGroupHeader,
 } from "./wal-format.ts";
@@ -160,14 +161,16 @@ export class GroupScan {
     const limit = start + header.lengthBytes;
     let at = start + GROUP_HEADER_BYTES;
     let count = 0;
+    let entriesCrc = 0;
     while (at < limit) {
       const position = header.position + at - start;
       const end = checkedEntryEnd(bytes, at, { seed, position, path, limit });
       if (end === undefined) return false;
+      entriesCrc = nextEntriesCrc(bytes, at, entriesCrc);
       at = end;
       count += 1;
     }
-    return count === header.entryCount;
+    return count === header.entryCount && entriesCrc === header.entriesCrc;
   }
 }
 

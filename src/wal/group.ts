@@ -22,6 +22,7 @@ export class Group {
   /** End of the last entry, exclusive. */
   end: number;
   entryCount = 0;
+  entriesCrc = 0;
   isWritten = false;
   #nextPosition: number | undefined;
   #written: Deferred | undefined;

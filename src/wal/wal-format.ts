@@ -10,7 +10,7 @@
  *   24 position u32   28 lengthBytes u32 (header to last entry)   32 nextPosition u32 (of the next group; the
  *      file's size if that is in the next file)   36 previousCrc u32 (of the group before)
  *   40 durableAddress i64 (everything before it was on disk when the group was written)   48 runNumber u32
- *   52 zeros   64 entries, then zeros up to the next block
+ *   52 entriesCrc u32 (over the CRCs of the entries)   56 zeros   64 entries, then zeros up to the next block
  *
  * Entry:
  *    0 crc u32   4 magic u16   6 version u8   7 kind u8   8 payloadBytes u32   12 topic id 16 bytes
@@ -22,7 +22,8 @@
  * byte is hashed once. Any other entry's CRC covers the whole payload.
  *
  * `previousCrc` chains the groups of one history: a group that a crash left behind the cut
- * tail does not follow the groups that later took the tail's place.
+ * tail does not follow the groups that later took the tail's place. `entriesCrc` binds the entries to their
+ * group: a torn group may have the sectors of one that a crash left at the same place before.
  */
 
 import { crc32c } from "../core/native.ts";
@@ -93,6 +94,8 @@ export interface GroupHeader {
   readonly previousCrc: number;
   readonly durableAddress: number;
   readonly runNumber: number;
+  /** See `nextEntriesCrc`. */
+  readonly entriesCrc: number;
 }
 
 /** What an entry says about its payload. */
@@ -174,6 +177,7 @@ export function writeGroupHeader(
   writeInt32At(bytes, at + 36, group.previousCrc);
   writeInt64At(bytes, at + 40, group.durableAddress);
   writeInt32At(bytes, at + 48, group.runNumber);
+  writeInt32At(bytes, at + 52, group.entriesCrc);
   const crc = crcAt(bytes, at, at + GROUP_HEADER_BYTES, group);
   writeInt32At(bytes, at, crc);
   return crc;
@@ -203,6 +207,7 @@ export function readGroupHeader(
     previousCrc: readUint32At(bytes, at + 36),
     durableAddress: readInt64At(bytes, at + 40),
     runNumber: readUint32At(bytes, at + 48),
+    entriesCrc: readUint32At(bytes, at + 52),
   };
 }
 
@@ -223,6 +228,11 @@ export function writeEntryCrc(
   place: { readonly seed: number; readonly position: number },
 ): void {
   writeInt32At(bytes, at, crcAt(bytes, at, crcEndOf(bytes, at), place));
+}
+
+/** A group's `entriesCrc` with the entry at `at`, whose CRC is in place; the group without it had `entriesCrc`. */
+export function nextEntriesCrc(bytes: Uint8Array, at: number, entriesCrc: number): number {
+  return crc32c(bytes, at, at + CRC_BYTES, entriesCrc);
 }
 
 /** Whether the batch in `bytes[start, end)` has this length and its CRC. */

@@ -30,6 +30,7 @@ import {
   GroupFlag,
   isWholeBatch,
   NO_TOPIC_ID,
+  nextEntriesCrc,
   writeEntryCrc,
   writeEntryHeader,
 } from "./wal-format.ts";
@@ -351,6 +352,7 @@ export class Wal {
     const entryBytes = ENTRY_HEADER_BYTES + header.payloadBytes;
     group.end += entryBytes;
     group.entryCount += 1;
+    group.entriesCrc = nextEntriesCrc(this.#slab.bytes, at, group.entriesCrc);
     this.#appendedBytes += entryBytes;
     this.#room.prepareNext();
     return walAddressOf(group.file.sequence, position + ENTRY_HEADER_BYTES);

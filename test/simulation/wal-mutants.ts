@@ -198,6 +198,17 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: "takes entries of a torn group's predecessor at the same place",
+    seed: 8390,
+    edits: [
+      {
+        file: "group-scan.ts",
+        original: "&& entriesCrc === header.entriesCrc",
+        planted: "",
+      },
+    ],
+  },
+  {
     name: "frees a file too early",
     seed: 2,
     edits: [

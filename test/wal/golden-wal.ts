@@ -16,6 +16,7 @@ import {
   encodeFileHeader,
   FILE_HEADER_BYTES,
   GROUP_HEADER_BYTES,
+  nextEntriesCrc,
   seedOf,
   walFileName,
   writeEntryCrc,
@@ -85,6 +86,7 @@ export function goldenV1(): Uint8Array {
   bytes.set(encodeFileHeader(header));
   const start = FILE_HEADER_BYTES;
   let position = start + GROUP_HEADER_BYTES;
+  let entriesCrc = 0;
   for (const record of LEGACY_RECORDS) {
     const payload = encodeLegacyPayload(record);
     writeEntryHeader(bytes, position, {
@@ -98,6 +100,7 @@ export function goldenV1(): Uint8Array {
     bytes[position + 6] = 1;
     bytes.set(payload, position + ENTRY_HEADER_BYTES);
     writeEntryCrc(bytes, position, { seed, position });
+    entriesCrc = nextEntriesCrc(bytes, position, entriesCrc);
     position += ENTRY_HEADER_BYTES + payload.length;
   }
   writeGroupHeader(bytes, start, {
@@ -109,6 +112,7 @@ export function goldenV1(): Uint8Array {
     previousCrc: 0,
     durableAddress: 0,
     runNumber: 1,
+    entriesCrc,
     sequence: 1,
     seed,
   });
