@@ -154,11 +154,12 @@ export class WalFiles {
   async opened(file: WalFile): Promise<DiskFile> {
     if (file.file !== undefined) return file.file;
     this.hurry();
-    // What is under way may be this file's preparation, or a failed one of it.
-    await this.#preparing?.catch(() => {});
-    if (file.file === undefined) await this.#startPreparing(file);
-    assert(file.file !== undefined, "a prepared file is open");
-    return file.file;
+    for (;;) {
+      if (file.file !== undefined) return file.file;
+      // What is under way may be this file or another; if it fails, this file gets a try of its own.
+      if (this.#preparing === undefined) await this.#startPreparing(file);
+      else await this.#preparing.catch(() => {});
+    }
   }
 
   /** Keeps the file of `sequence` from being freed until the result is called. */
@@ -202,6 +203,7 @@ export class WalFiles {
   }
 
   #startPreparing(target: WalFile): Promise<void> {
+    assert(this.#preparing === undefined, "one file is prepared at a time");
     this.#preparing = this.#prepare(target).finally(() => {
       this.#preparing = undefined;
     });
