@@ -100,8 +100,12 @@ function mistakeIn(chosen: readonly Workload[]): string | undefined {
   if (!(scale > 0)) return "--scale is a number above 0.";
   if (chosen.length === 0) return `no workload matches ${options.only}; --list shows them.`;
   if (!options.write) return undefined;
-  if (scale === 1 && pairCount >= PAIRS_TO_KEEP && !options.source) return undefined;
-  return `--write keeps only runs of the executable, at scale 1, of ${PAIRS_TO_KEEP} pairs or more.`;
+  const isChanged = options.source || options.flag.length > 0;
+  if (scale === 1 && pairCount >= PAIRS_TO_KEEP && !isChanged) return undefined;
+  return (
+    "--write keeps only runs of the executable with its own defaults, at scale 1, " +
+    `of ${PAIRS_TO_KEEP} pairs or more.`
+  );
 }
 
 async function measure(chosen: readonly Workload[]): Promise<BenchResults> {
