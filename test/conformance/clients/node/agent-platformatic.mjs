@@ -26,7 +26,7 @@ async function withProducer(call, work) {
   try {
     return await work(async (records) => {
       const messages = records.map((record) => messageOf(call.topic, record));
-      const { offsets } = await producer.send({ messages });
+      const { offsets } = await producer.send({ messages, acks: -1 });
       return new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));
     });
   } finally {
