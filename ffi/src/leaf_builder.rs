@@ -7,9 +7,9 @@ use crate::guard::Outcome;
 use crate::query::{Prefix, Range, Scalar, Wildcard};
 use crate::query_builder::{Built, all_of, any_of, constant, exact_query, none, word_query};
 use crate::schema::FIELDS;
-use crate::words::{KEYWORD_BYTES_MAX, words_of};
+use crate::words::{is_prose, words_of};
 use std::ops::Bound;
-use tantivy::query::{FastFieldRangeQuery, InvertedIndexRangeQuery, TermQuery};
+use tantivy::query::{FastFieldRangeQuery, InvertedIndexRangeQuery, PhraseQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DateTime, Term};
 
@@ -62,12 +62,17 @@ pub fn typed(path: &JsonPath, value: &Scalar) -> Vec<Built> {
     queries
 }
 
-/// Strings that are `text` as a whole: its words lead to candidates, the column decides.
+/// Strings that are `text` as a whole: its words lead to candidates, the column decides. Prose is not in the
+/// column: there its words have to follow one another.
 fn whole_string(path: &JsonPath, text: &str) -> Built {
-    if text.len() > KEYWORD_BYTES_MAX {
-        return none();
-    }
     let mut words = words_of(text);
+    if is_prose(text) {
+        return match words.as_slice() {
+            [] => none(),
+            [word] => word_query(path.word(word)),
+            _ => Box::new(PhraseQuery::new(words.iter().map(|word| path.word(word)).collect())),
+        };
+    }
     words.sort_unstable();
     words.dedup();
     let mut queries: Vec<Built> = words.iter().map(|word| word_query(path.word(word))).collect();

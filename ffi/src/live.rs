@@ -2,7 +2,7 @@
 
 use crate::document::{Origin, RecordDocument, RecordText};
 use crate::guard::Outcome;
-use crate::indexes::manual_reader;
+use crate::indexes::{manual_reader, release_memory};
 use crate::json::{self, KnownPaths};
 use crate::pack::PackReader;
 use crate::schema::{FIELDS, tokenizers};
@@ -22,7 +22,7 @@ const MERGED_RECORDS_MAX: usize = 10_000;
 const GROUP_RECORDS_MAX: usize = 500;
 const GROUP_BYTES_MAX: usize = 256 << 10;
 /// Bytes of records on their way to the writer's thread; more than this waits.
-const QUEUED_BYTES_MAX: usize = 8 << 20;
+const QUEUED_BYTES_MAX: usize = 2 << 20;
 /// A writer that takes nothing for so long is stuck.
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -134,7 +134,9 @@ impl LiveIndex {
     pub fn commit(&self) -> Outcome<()> {
         let mut writer = self.writer();
         writer.documents.commit().map_err(|error| error.to_string())?;
-        self.reader.reload().map_err(|error| error.to_string())
+        self.reader.reload().map_err(|error| error.to_string())?;
+        release_memory();
+        Ok(())
     }
 
     pub fn stats(&self) -> LiveStats {

@@ -21,7 +21,7 @@ pub const HAS_HEADERS: &str = "headers";
 
 /// An analyzer that changes gets a new name, which makes it another schema.
 const WORDS: &str = "chronik_words_1";
-const KEYWORD: &str = "chronik_keyword_1";
+const KEYWORD: &str = "chronik_keyword_2";
 const RAW: &str = "raw";
 
 /// Longest key that is known as a whole, in bytes; a longer one is found by its words only.

@@ -4,9 +4,13 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
 /// A longer word is cut into several, as Elasticsearch's standard analyzer does.
 const WORD_BYTES_MAX: usize = 255;
-/// A longer string is no longer known as a whole: the column keeps its start, marked.
-pub const KEYWORD_BYTES_MAX: usize = 256;
-const KEYWORD_CUT_MARK: char = '…';
+/// Longest string that is known as a whole, in bytes.
+const KEYWORD_BYTES_MAX: usize = 256;
+/// A string with more blanks is prose: nobody counts or compares it as a whole, and a column of it would hold the
+/// payload a second time.
+const KEYWORD_BLANKS_MAX: usize = 7;
+/// Stands in the column for a string that is not known as a whole, so that it exists.
+const PROSE_MARK: &str = "…";
 
 /// Splits at what is neither letter nor digit and lower-cases; a CJK character is a word of its own.
 #[derive(Clone, Default)]
@@ -94,7 +98,12 @@ fn is_cjk(character: char) -> bool {
         | 0xf900..=0xfaff | 0xff66..=0xff9d | 0x20000..=0x3ffff)
 }
 
-/// One token: the whole string, or its marked start where it is long.
+/// Whether a string is too long to be known as a whole.
+pub fn is_prose(text: &str) -> bool {
+    text.len() > KEYWORD_BYTES_MAX || text.bytes().filter(|byte| *byte == b' ').count() > KEYWORD_BLANKS_MAX
+}
+
+/// One token: the whole string, or the mark of prose.
 #[derive(Clone, Default)]
 pub struct KeywordTokenizer {
     token: Token,
@@ -111,13 +120,7 @@ impl Tokenizer for KeywordTokenizer {
     fn token_stream<'a>(&'a mut self, text: &'a str) -> KeywordStream<'a> {
         self.token.reset();
         self.token.position = 0;
-        if text.len() <= KEYWORD_BYTES_MAX {
-            self.token.text.push_str(text);
-        } else {
-            let limit = KEYWORD_BYTES_MAX - KEYWORD_CUT_MARK.len_utf8();
-            self.token.text.push_str(&text[..text.floor_char_boundary(limit)]);
-            self.token.text.push(KEYWORD_CUT_MARK);
-        }
+        self.token.text.push_str(if is_prose(text) { PROSE_MARK } else { text });
         self.token.offset_to = text.len();
         KeywordStream { token: &mut self.token, is_ahead: true }
     }
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn long_keywords_keep_a_marked_start() {
+    fn prose_is_marked_and_other_strings_are_whole() {
         let keyword = |text: &str| {
             let mut tokenizer = KeywordTokenizer::default();
             let mut stream = tokenizer.token_stream(text);
@@ -173,8 +176,10 @@ mod tests {
             assert!(!stream.advance());
             text
         };
-        assert_eq!(keyword("as it is"), "as it is");
-        assert_eq!(keyword(&"x".repeat(256)).len(), 256);
-        assert!(keyword(&"ä".repeat(200)).ends_with("ä…"));
+        for whole in ["", "as it is", "a b c d e f g h", &"x".repeat(256)] {
+            assert_eq!(keyword(whole), whole);
+        }
+        assert_eq!(keyword("a b c d e f g h i"), PROSE_MARK);
+        assert_eq!(keyword(&"x".repeat(257)), PROSE_MARK);
     }
 }

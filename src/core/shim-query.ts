@@ -6,7 +6,8 @@
  * a word of its own). A header is the text of its name, then of its value. Any other name is a path into JSON
  * values (`user.id`; arrays count as their elements; a dot inside a name is a step like any other), each leaf
  * typed by what it is: number, boolean, date (a string in RFC 3339), string. `path.keyword` means the whole
- * string (up to 256 bytes) and nothing else. A field that no record has matches nothing.
+ * string and nothing else. Strings of more than 256 bytes or 7 blanks are prose: their words are known, not the
+ * whole, and a term of prose asks for its words in a row. A field that no record has matches nothing.
  *
  * | kind | on `_key` | on `_value`, `_headers` | on a JSON path | on the others |
  * |---|---|---|---|---|

@@ -4,6 +4,7 @@ import { NativeError, searchIndexes } from "../../src/core/native.ts";
 import type { ShimQuery } from "../../src/core/shim-query.ts";
 import { indexOf, offsetsOf, type TestRecord } from "./packed-records.ts";
 
+const PROSE = "nine purple lorries went up a hill in heavy rain";
 const RECORDS: readonly TestRecord[] = [
   { key: "order-1", value: "The quick brown fox", headers: [["trace-id", "abc 123"]] },
   { key: "order-2", value: "the lazy dog, the quick cat", timestampMs: 1_700_000_001_000 },
@@ -12,6 +13,7 @@ const RECORDS: readonly TestRecord[] = [
   { key: null, value: JSON.stringify({ at: "2024-02-03T04:05:06.789Z", tags: ["a b", "C"] }) },
   { key: "", value: null, headers: [["empty", null]] },
   { key: "größe", value: "ÜBER 日本語 \u{1f600} 5" },
+  { key: null, value: JSON.stringify({ text: `${PROSE}. The end` }) },
 ];
 const index = indexOf(RECORDS);
 
@@ -23,7 +25,7 @@ const value = (kind: "match" | "match_phrase", text: string, more = {}): ShimQue
 });
 
 const CASES: readonly (readonly [name: string, query: ShimQuery, offsets: number[]])[] = [
-  ["all", { kind: "all" }, [0, 1, 2, 3, 4, 5, 6]],
+  ["all", { kind: "all" }, [0, 1, 2, 3, 4, 5, 6, 7]],
   ["none", { kind: "none" }, []],
   ["match any word", value("match", "FOX dog"), [0, 1]],
   ["match all words", value("match", "quick the lazy", { operator: "and" }), [1]],
@@ -47,7 +49,11 @@ const CASES: readonly (readonly [name: string, query: ShimQuery, offsets: number
   ["term on part of the key", { kind: "term", field: "_key", value: "order" }, []],
   ["term on the empty key", { kind: "term", field: "_key", value: "" }, [5]],
   ["terms on keys", { kind: "terms", field: "_key", values: ["order-2", "item/4", "x"] }, [1, 3]],
-  ["term on the topic", { kind: "term", field: "_topic", value: "orders" }, [0, 1, 2, 3, 4, 5, 6]],
+  [
+    "term on the topic",
+    { kind: "term", field: "_topic", value: "orders" },
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  ],
   ["term on the partition", { kind: "term", field: "_partition", value: 1 }, []],
   ["term on the offset", { kind: "term", field: "_offset", value: 3 }, [3]],
   ["term on the offset as text", { kind: "term", field: "_offset", value: "3" }, [3]],
@@ -81,6 +87,9 @@ const CASES: readonly (readonly [name: string, query: ShimQuery, offsets: number
   ["JSON array's element", { kind: "term", field: "tags", value: "C" }, [4]],
   ["JSON phrase stays in an element", { kind: "match_phrase", field: "tags", text: "b c" }, []],
   ["JSON phrase", { kind: "match_phrase", field: "tags", text: "A b" }, [4]],
+  ["JSON prose in a row", { kind: "term", field: "text.keyword", value: PROSE }, [7]],
+  ["JSON prose by a word", { kind: "match", field: "text", text: "PURPLE" }, [7]],
+  ["JSON prose exists", { kind: "exists", field: "text" }, [7]],
   ["JSON prefix of whole strings", { kind: "prefix", field: "user.id", value: "u-1" }, [2, 3]],
   ["JSON wildcard", { kind: "wildcard", field: "user.id", pattern: "?-*8" }, [3]],
   ["JSON exists", { kind: "exists", field: "user.age" }, [2, 3]],
@@ -88,9 +97,9 @@ const CASES: readonly (readonly [name: string, query: ShimQuery, offsets: number
   ["a path that no record has", { kind: "match", field: "no.such.path", text: "x" }, []],
   ["a path as far as it goes", { kind: "exists", field: "user.ag" }, []],
   ["exists: key", { kind: "exists", field: "_key" }, [0, 1, 2, 3, 5, 6]],
-  ["exists: value", { kind: "exists", field: "_value" }, [0, 1, 2, 3, 4, 6]],
+  ["exists: value", { kind: "exists", field: "_value" }, [0, 1, 2, 3, 4, 6, 7]],
   ["exists: headers", { kind: "exists", field: "_headers" }, [0, 5]],
-  ["exists: offset", { kind: "exists", field: "_offset" }, [0, 1, 2, 3, 4, 5, 6]],
+  ["exists: offset", { kind: "exists", field: "_offset" }, [0, 1, 2, 3, 4, 5, 6, 7]],
   ["prefix on keys", { kind: "prefix", field: "_key", value: "order-" }, [0, 1]],
   [
     "prefix on keys, any case",
@@ -106,7 +115,7 @@ const CASES: readonly (readonly [name: string, query: ShimQuery, offsets: number
   ["bool must", { kind: "bool", must: [value("match", "quick"), value("match", "dog")] }, [1]],
   ["bool should", { kind: "bool", should: [value("match", "fox"), value("match", "dog")] }, [0, 1]],
   ["bool must not alone", { kind: "bool", mustNot: [{ kind: "exists", field: "_value" }] }, [5]],
-  ["bool of nothing", { kind: "bool" }, [0, 1, 2, 3, 4, 5, 6]],
+  ["bool of nothing", { kind: "bool" }, [0, 1, 2, 3, 4, 5, 6, 7]],
   [
     "bool filter makes should optional",
     { kind: "bool", filter: [value("match", "quick")], should: [value("match", "fox")] },
