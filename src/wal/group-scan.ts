@@ -4,7 +4,8 @@
  */
 
 import { assert } from "../core/assert.ts";
-import { uuidOf } from "../protocol/uuid.ts";
+import { readUint32At } from "../protocol/big-endian.ts";
+import { UUID_BYTES, uuidOf } from "../protocol/uuid.ts";
 import { FileWindow } from "./file-window.ts";
 import { type WalAddress, walAddressOf } from "./wal-address.ts";
 import type { WalFile } from "./wal-files.ts";
@@ -32,6 +33,7 @@ export interface WalEntry {
   readonly version: number;
   /** Kafka's text form. */
   readonly topicId: string;
+  /** Shared by entries of the topic: not to be changed. */
   readonly topicIdBytes: Uint8Array;
   readonly partition: number;
   readonly baseOffset: number;
@@ -57,7 +59,7 @@ export class GroupScan {
     baseOffset: 0,
     leaderEpoch: 0,
   };
-  readonly #topicIds = new TopicIdTexts();
+  readonly #topicIds = new TopicIds();
 
   /** Nothing at or beyond `endPosition` is read; chunks have `chunkBytes`. */
   constructor(walFile: WalFile, limits: { endPosition?: number; chunkBytes?: number } = {}) {
@@ -104,13 +106,13 @@ export class GroupScan {
       readEntryFields(bytes, at, fields);
       const payloadStart = at + ENTRY_HEADER_BYTES;
       const payloadEnd = payloadStart + fields.payloadBytes;
-      const topicIdBytes = bytes.subarray(fields.topicIdStart, fields.topicIdStart + 16);
+      const topicId = this.#topicIds.idAt(bytes, fields.topicIdStart);
       visit({
         address: walAddressOf(this.#file.sequence, group.position + payloadStart - start),
         kind: fields.kind === EntryKind.metadata ? "metadata" : "batch",
         version: fields.version,
-        topicId: this.#topicIds.textOf(bytes, fields.topicIdStart),
-        topicIdBytes,
+        topicId: topicId.text,
+        topicIdBytes: topicId.bytes,
         partition: fields.partition,
         baseOffset: fields.baseOffset,
         leaderEpoch: fields.leaderEpoch,
@@ -174,19 +176,23 @@ export class GroupScan {
   }
 }
 
-/** The text of topic ids, made once for each id: a WAL names few of them very often. */
-class TopicIdTexts {
-  readonly #texts = new Map<number, { readonly bytes: Uint8Array; readonly text: string }>();
+interface TopicId {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+}
 
-  textOf(bytes: Uint8Array, start: number): string {
+/** Topic ids, decoded once each: a WAL names few of them very often. */
+class TopicIds {
+  readonly #ids = new Map<number, TopicId>();
+
+  idAt(bytes: Uint8Array, start: number): TopicId {
     // Ids are random: six bytes of one tell it from almost any other.
-    let key = 0;
-    for (let index = 0; index < 6; index += 1) key = key * 256 + (bytes[start + index] ?? 0);
-    const known = this.#texts.get(key);
-    if (known !== undefined && isEqualAt(bytes, start, known.bytes)) return known.text;
-    const text = uuidOf(bytes, start);
-    this.#texts.set(key, { bytes: bytes.slice(start, start + 16), text });
-    return text;
+    const key = readUint32At(bytes, start) * 0x10000 + (readUint32At(bytes, start + 4) >>> 16);
+    const known = this.#ids.get(key);
+    if (known !== undefined && isEqualAt(bytes, start, known.bytes)) return known;
+    const id = { bytes: bytes.slice(start, start + UUID_BYTES), text: uuidOf(bytes, start) };
+    this.#ids.set(key, id);
+    return id;
   }
 }
 
