@@ -9,7 +9,7 @@
  */
 
 const MIB = 2 ** 20;
-const RUNTIME_FIXED_BYTES = 96 * MIB;
+const RUNTIME_FIXED_BYTES = 112 * MIB;
 const SLAB_BYTES_MIN = 8 * MIB;
 const SLAB_BYTES_MAX = 64 * MIB;
 

@@ -79,7 +79,7 @@ export const SETTINGS = {
   memoryMaxBytes: {
     kind: "bytes",
     default: 360 * MIB,
-    min: 160 * MIB,
+    min: 224 * MIB,
     max: 1024 * GIB,
     spelling: "memory-max",
     help: "Memory of the whole process. Buffers, caches and indexes share it; at the limit clients wait.",
@@ -95,7 +95,7 @@ export const SETTINGS = {
     default: 30,
     min: 1,
     max: 86_400,
-    help: "Longest time between moves of records from the write-ahead log to segments.",
+    help: "Longest time until metadata is checkpointed and files of the log that nobody needs are reused.",
   },
   walBytesMax: {
     kind: "bytes",
@@ -182,6 +182,13 @@ export const SETTINGS = {
     max: 10_000,
     kafkaKey: "num.partitions",
     help: "Partitions of a topic that is created without a number.",
+  },
+  partitionsMax: {
+    kind: "count",
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    help: "Partitions of all topics together; beyond it topics are refused.",
   },
   autoCreateTopicsEnable: {
     kind: "boolean",
@@ -329,11 +336,6 @@ export const SETTINGS = {
     default: "info",
     values: ["debug", "info", "warn", "error"],
     help: "Least important log lines to write.",
-  },
-  check: {
-    kind: "boolean",
-    default: false,
-    help: "Check costly invariants while running, for tests.",
   },
 } as const satisfies Record<string, Setting>;
 

@@ -103,12 +103,15 @@ test.each<[Given, string]>([
     { argv: ["--kafka-port=-1"] },
     '--kafka-port is "-1"; it must be a whole number from 0 to 65535.',
   ],
-  [{ argv: ["--memory-max", "1M"] }, '--memory-max is "1M"; it must be a size from 160M to 1T.'],
+  [{ argv: ["--memory-max", "1M"] }, '--memory-max is "1M"; it must be a size from 224M to 1T.'],
   [
     { argv: ["--log-level", "loud"] },
     '--log-level is "loud"; it must be one of debug, info, warn, error.',
   ],
-  [{ argv: ["--check=maybe"] }, '--check is "maybe"; it must be true or false.'],
+  [
+    { argv: ["--enable-wal-indexing=maybe"] },
+    '--enable-wal-indexing is "maybe"; it must be true or false.',
+  ],
   [
     { argv: ["--advertised-addr", "0.0.0.0"] },
     '--advertised-addr is "0.0.0.0"; it must be a host or host:port.',
@@ -146,7 +149,7 @@ test("loadConfig: a TOML mistake is told with its place", async () => {
 
 test("loadConfig: chosen shares that do not fit memory-max together are refused", async () => {
   const argv = ["--memory-max", "256M", "--live-index-bytes-max", "200M"];
-  expect(await refusal({ argv })).toContain("together exceed the 128M that memory-max 256M leaves");
+  expect(await refusal({ argv })).toContain("together exceed the 112M that memory-max 256M leaves");
 });
 
 test("loadConfig: listening for other machines is allowed with a warning", async () => {

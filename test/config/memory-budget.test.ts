@@ -26,10 +26,10 @@ test("memorySharesOf: the shares fit beside the reserve for every allowed limit"
 });
 
 test.each([
-  [160, { walSlabBytes: 8, inFlightBytesMax: 16, liveIndexBytesMax: 11 }],
-  [256, { walSlabBytes: 32, inFlightBytesMax: 48, liveIndexBytesMax: 32 }],
-  [360, { walSlabBytes: 32, inFlightBytesMax: 82, liveIndexBytesMax: 54 }],
-  [2048, { walSlabBytes: 64, inFlightBytesMax: 636, liveIndexBytesMax: 424 }],
+  [224, { walSlabBytes: 16, inFlightBytesMax: 31, liveIndexBytesMax: 21 }],
+  [256, { walSlabBytes: 16, inFlightBytesMax: 42, liveIndexBytesMax: 28 }],
+  [360, { walSlabBytes: 32, inFlightBytesMax: 76, liveIndexBytesMax: 50 }],
+  [2048, { walSlabBytes: 64, inFlightBytesMax: 630, liveIndexBytesMax: 420 }],
 ])("memorySharesOf: the shares of %p MiB are %j MiB", (memoryMax, expected) => {
   const shares = Object.entries(sharesOf(memoryMax * MIB)).map(([name, n]) => [name, n / MIB]);
   expect(Object.fromEntries(shares)).toEqual(expected);
