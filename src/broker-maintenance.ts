@@ -10,9 +10,6 @@ import type { MetaStore } from "./meta/meta-store.ts";
 import type { Wal } from "./wal/wal.ts";
 import { fileSequenceOf, walAddressOf } from "./wal/wal-address.ts";
 
-/** Time between rounds; a new WAL file or a deleted topic starts one earlier. */
-const ROUND_MS = 60_000;
-
 /** What is looked after. */
 interface MaintainedStorage {
   readonly wal: Wal;
@@ -27,6 +24,8 @@ export interface MaintenanceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly producerIdExpirationMs: number;
+  /** Time between rounds; a new WAL file or a deleted topic starts one earlier. */
+  readonly roundMs: number;
 }
 
 /** Starts the rounds. @returns stops them, waiting for one under way */
@@ -36,11 +35,17 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
   let isDue = false;
   let running: Promise<void> | undefined;
   let lastSequence = fileSequenceOf(storage.wal.appendedAddress);
+  let doneAddress = -1;
+  expireProducers(options);
   const runRounds = async (): Promise<void> => {
     while (isDue && !isStopped) {
       isDue = false;
       try {
-        await runRound(options);
+        // On a broker that nothing happens to, nothing is written.
+        const { durableAddress } = storage.wal;
+        if (durableAddress === doneAddress) expireProducers(options);
+        else await runRound(options);
+        doneAddress = durableAddress;
       } catch (thrown) {
         logger.warn("maintenance_failed", { reason: String(thrown) });
       }
@@ -62,7 +67,7 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
   });
   let cancelTimer = (): void => {};
   const schedule = (): void => {
-    cancelTimer = clock.after(ROUND_MS, () => {
+    cancelTimer = clock.after(options.roundMs, () => {
       start();
       schedule();
     });
@@ -76,10 +81,14 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
   };
 }
 
+function expireProducers({ storage, clock, producerIdExpirationMs }: MaintenanceOptions): void {
+  storage.logs.expireProducers(clock.nowMs() - producerIdExpirationMs);
+}
+
 async function runRound(options: MaintenanceOptions): Promise<void> {
-  const { storage, clock } = options;
+  const { storage } = options;
   const { wal, logs } = storage;
-  logs.expireProducers(clock.nowMs() - options.producerIdExpirationMs);
+  expireProducers(options);
   // Files before the checkpoint and before the oldest batch of a topic that exists can go; the indexer
   // needs them no more than clients do.
   const checkpointedAddress = await storage.checkpoint();

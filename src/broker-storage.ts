@@ -67,10 +67,10 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
 async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Storage> {
   const { config, disk, clock } = options;
   const { dataDir } = config;
-  const identity = await openIdentity(disk, dataDir);
+  const stored = await openIdentity(disk, dataDir);
   const logs = new LogManager({
     clock,
-    leaderEpoch: identity.leaderEpoch,
+    leaderEpoch: stored.leaderEpoch,
     batchIndexBytesMax: Math.max(BATCH_INDEX_BYTES_MAX_MIN, config.memoryMaxBytes / 8),
   });
   const meta = new LocalMetaStore();
@@ -93,6 +93,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   const wal = await openWal(options, logs, meta);
   meta.attach(wal);
   logs.attach(wal);
+  const identity = { ...stored, leaderEpoch: logs.leaderEpoch };
   const checkpoint = async (): Promise<number> => {
     const coveredAddress = meta.appliedEnd;
     await writeCheckpoint(disk, checkpointPath, meta);

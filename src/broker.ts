@@ -64,8 +64,15 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
   started.defer(() => storage.close(isClean));
   collectStorage(metrics, storage);
-  const { producerIdExpirationMs } = config;
-  started.defer(startMaintenance({ storage, clock, logger, producerIdExpirationMs }));
+  started.defer(
+    startMaintenance({
+      storage,
+      clock,
+      logger,
+      producerIdExpirationMs: config.producerIdExpirationMs,
+      roundMs: config.walIndexingIntervalSecs * 1000,
+    }),
+  );
   const isReady = (): boolean => !isStopping;
   const search = await startSearch({ ...options, ...storage, metrics, isReady });
   started.defer(() => search.stop());
@@ -121,7 +128,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
     clock,
     random: systemRandom,
   });
-  const { numPartitions } = config;
+  const { numPartitions, partitionsMax } = config;
   const handlers = createHandlers({
     cluster,
     produce: {
@@ -144,7 +151,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       allowanceBytes: () => Math.min(config.fetchMaxBytes, responses.allowanceBytes()),
       onFetched: (sizeBytes) => metrics.fetchedBytesTotal.increment(sizeBytes),
     },
-    topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions }),
+    topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions, partitionsMax }),
     configs,
     brokerConfigs: brokerConfigsOf(config, brokerId),
     isAutoCreateEnabled: config.autoCreateTopicsEnable,

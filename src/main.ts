@@ -3,7 +3,7 @@
 import { type Broker, startBroker } from "./broker.ts";
 import { type Invocation, readInvocation, readyLine } from "./cli/command-line.ts";
 import { effectiveSettings } from "./config.ts";
-import { systemClock } from "./core/clock.ts";
+import { keepProcessAlive, systemClock } from "./core/clock.ts";
 import { readWholeFile, systemDisk } from "./core/disk.ts";
 import { createLogger, type LogLevel } from "./core/logger.ts";
 import { VERSION } from "./version.ts";
@@ -44,6 +44,7 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
   const stop = async (exitCode: number): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
+    keepProcessAlive(); // Until the last line: what is waited for may be timers alone.
     try {
       await broker?.stop(exitCode === 0);
     } catch (thrown) {
@@ -53,6 +54,7 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
     process.exit(exitCode);
   };
   const onFailure = (reason: unknown): void => {
+    if (broker === undefined && !isStopping) refuseStart(reason);
     logger.error("broker_failed", { reason: stackOf(reason) });
     void stop(EXIT_CODE_FAILURE); // Ends the process.
   };
@@ -74,12 +76,17 @@ async function run({ config, warnings }: Extract<Invocation, { kind: "run" }>): 
       onFailure,
     });
   } catch (thrown) {
-    process.stderr.write(`chronik-server: ${reasonOf(thrown)}\n`);
-    process.exit(EXIT_CODE_FAILURE);
+    refuseStart(thrown);
   }
   const { kafkaPort, httpPort } = broker;
   const addresses = { host: config.bindAddr, kafkaPort, httpPort, dataDir: config.dataDir };
   process.stdout.write(readyLine(addresses, systemClock.monotonicMs()));
+}
+
+/** One line for the person who started it, and the end. */
+function refuseStart(reason: unknown): never {
+  process.stderr.write(`chronik-server: ${reasonOf(reason)}\n`);
+  process.exit(EXIT_CODE_FAILURE);
 }
 
 function reasonOf(thrown: unknown): string {

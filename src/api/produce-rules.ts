@@ -5,6 +5,7 @@ import type { IncomingBatch } from "../log/partition.ts";
 import type { Topic } from "../meta/meta-store.ts";
 import type { TopicConfigs } from "../meta/topic-configs.ts";
 import { decodeBatch, encodeBatch } from "../protocol/canonical-record.ts";
+import { DECOMPRESSED_BYTES_LIMIT } from "../protocol/compression.ts";
 import type { CompressionType } from "../protocol/compression-type.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import {
@@ -14,6 +15,9 @@ import {
   validateBatch,
 } from "../protocol/record-batch.ts";
 import { type RecordRules, validateRecords } from "../protocol/record-validation.ts";
+
+/** No batch that consumers would decompress holds more: the shortest record takes 7 bytes. */
+const COMPRESSED_RECORD_COUNT_MAX = Math.floor(DECOMPRESSED_BYTES_LIMIT / 7);
 
 /** A topic's demands, worked out once for each state of its configs. */
 export interface ProduceRules {
@@ -112,6 +116,12 @@ function checkTimes(
     isKeyRequired: rules.isKeyRequired,
   };
   if (header.compression !== "none") {
+    if (header.recordCount > COMPRESSED_RECORD_COUNT_MAX) {
+      throw new KafkaError(
+        ErrorCode.invalidRecord,
+        `A compressed batch claims ${header.recordCount} records.`,
+      );
+    }
     const isTooLate = header.maxTimestampMs > recordRules.timestampMsMax;
     const isTooEarly =
       header.maxTimestampMs >= 0 && header.maxTimestampMs < recordRules.timestampMsMin;

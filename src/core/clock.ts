@@ -24,6 +24,16 @@ export const systemClock: Clock = {
   },
 };
 
+/** From now on only `process.exit` ends the process, even if nothing else holds it. */
+export function keepProcessAlive(): void {
+  setInterval(() => {}, 2 ** 30);
+}
+
+/** Resolves when everything that waits for the event loop has had its turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Numbers in [0, 1). */
 export type Random = () => number;
 

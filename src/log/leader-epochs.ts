@@ -29,11 +29,17 @@ export class LeaderEpochs {
     this.#starts.push({ leaderEpoch, startOffset });
   }
 
+  /** The epoch in which `offset` was, or will be, written; -1 if none is known. */
+  epochAt(offset: number): number {
+    return this.#starts.findLast((start) => start.startOffset <= offset)?.leaderEpoch ?? -1;
+  }
+
   /** Where `leaderEpoch` ended. @param logEndOffset the end of the epoch that goes on */
   endOf(leaderEpoch: number, logEndOffset: number): EpochEnd {
     const first = this.#starts[0];
     const last = this.#starts.at(-1);
-    if (first === undefined || last === undefined || leaderEpoch > last.leaderEpoch) {
+    const isKnown = leaderEpoch >= 0 && leaderEpoch <= (last?.leaderEpoch ?? -1);
+    if (first === undefined || last === undefined || !isKnown) {
       return UNDEFINED_END;
     }
     if (leaderEpoch === last.leaderEpoch) return { leaderEpoch, endOffset: logEndOffset };

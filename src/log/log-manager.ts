@@ -27,7 +27,7 @@ interface PendingAppend {
 
 /** The single writer of all logs. */
 export class LogManager {
-  readonly leaderEpoch: number;
+  #leaderEpoch: number;
   #wal: Wal | undefined;
   readonly #clock: Clock;
   readonly #batchIndexBytesMax: number;
@@ -40,7 +40,7 @@ export class LogManager {
 
   constructor(options: LogManagerOptions) {
     this.#clock = options.clock;
-    this.leaderEpoch = options.leaderEpoch;
+    this.#leaderEpoch = options.leaderEpoch;
     this.#batchIndexBytesMax = options.batchIndexBytesMax;
   }
 
@@ -52,6 +52,14 @@ export class LogManager {
       partition.epochs.assign(this.leaderEpoch, partition.logEndOffset);
     }
     wal.onDurable((address) => this.#onDurable(address));
+  }
+
+  /**
+   * The epoch of what is appended: the given one, or one above those found in the WAL, should the
+   * broker's identity have been lost.
+   */
+  get leaderEpoch(): number {
+    return this.#leaderEpoch;
   }
 
   /** Memory of all batch indexes. */
@@ -126,6 +134,7 @@ export class LogManager {
   recover(place: { topicId: string; partition: number }, batch: RecoveredBatch): void {
     const partition = this.partition(place.topicId, place.partition);
     if (partition === undefined) return;
+    if (batch.leaderEpoch > this.#leaderEpoch) this.#leaderEpoch = batch.leaderEpoch + 1;
     const { sizeBytes: indexBytesBefore, runCount: runCountBefore } = partition.batches;
     partition.recover(batch, this.#clock.nowMs());
     this.#account(partition, indexBytesBefore, runCountBefore);

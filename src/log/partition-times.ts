@@ -1,6 +1,12 @@
-/** Finds records of a partition by time (ListOffsets), exact to the record, CreateTime out of order included. */
+/**
+ * Finds records of a partition by time (ListOffsets), exact to the record, CreateTime out of order included.
+ *
+ * Batches are opened one at a time and others get a turn in between: a client that asks for the times
+ * of a large log makes only itself wait.
+ */
 
-import { decodeBatch } from "../protocol/canonical-record.ts";
+import { nextTurn } from "../core/clock.ts";
+import { recordsOf } from "../protocol/batch-records.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
 import type { Wal } from "../wal/wal.ts";
 import { collectRead, loadRead, planRead } from "./log-reader.ts";
@@ -12,8 +18,10 @@ export interface TimestampedOffset {
   readonly timestampMs: number;
 }
 
-/** Batches are looked at this many bytes at a time. */
+/** Batches are read this many bytes at a time. */
 const SCAN_BYTES_MAX = 1024 * 1024;
+/** A batch that is larger than this when it is decompressed is not looked into. */
+const RECORDS_BYTES_MAX = 32 * 1024 * 1024;
 
 /** The first record at or after `timestampMs` below the high watermark, in offset order. */
 export async function firstRecordSince(
@@ -23,10 +31,10 @@ export async function firstRecordSince(
 ): Promise<TimestampedOffset | undefined> {
   const runIndex = partition.batches.indexOfTimestamp(timestampMs);
   if (runIndex === -1) return undefined;
-  const from = partition.batches.runAt(runIndex).baseOffset;
-  for await (const batch of batchesFrom(wal, partition, from)) {
-    if (readBatchHeader(batch, 0).maxTimestampMs < timestampMs) continue;
-    const found = recordTimes(batch).find((record) => record.timestampMs >= timestampMs);
+  const offset = partition.batches.runAt(runIndex).baseOffset;
+  const range = { offset, endOffset: partition.highWatermark };
+  for await (const batch of batchesIn(wal, partition, range)) {
+    const found = firstIn(batch, timestampMs);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -37,39 +45,27 @@ export async function recordOfMaxTimestamp(
   wal: Wal,
   partition: Partition,
 ): Promise<TimestampedOffset | undefined> {
-  const { batches } = partition;
-  // The last run that starts below the high watermark has the maximum over all durable runs, and
-  // perhaps over a few batches behind the high watermark that share the run.
-  const lastIndex = batches.indexOfOffset(partition.highWatermark - 1);
-  if (partition.highWatermark === 0 || lastIndex === -1) return undefined;
-  const runIndex = batches.indexOfTimestamp(batches.runAt(lastIndex).maxTimestampMs);
-  const best = await largestFrom(wal, partition, batches.runAt(Math.max(0, runIndex)).baseOffset);
-  if (best?.timestampMs === batches.runAt(lastIndex).maxTimestampMs) return best;
-  return largestFrom(wal, partition, partition.logStartOffset);
-}
-
-async function largestFrom(
-  wal: Wal,
-  partition: Partition,
-  offset: number,
-): Promise<TimestampedOffset | undefined> {
-  let best: TimestampedOffset | undefined;
-  for await (const batch of batchesFrom(wal, partition, offset)) {
-    if (best !== undefined && readBatchHeader(batch, 0).maxTimestampMs <= best.timestampMs)
-      continue;
-    for (const record of recordTimes(batch)) {
-      if (best === undefined || record.timestampMs > best.timestampMs) best = record;
-    }
+  const { batches, highWatermark } = partition;
+  const lastIndex = batches.indexOfOffset(highWatermark - 1);
+  if (highWatermark === 0 || lastIndex === -1) return undefined;
+  // A run is durable as a whole, so the running maximum up to the last durable one is exact.
+  const { maxTimestampMs } = batches.runAt(lastIndex);
+  const runIndex = Math.max(0, batches.indexOfTimestamp(maxTimestampMs));
+  const endOffset = runIndex < lastIndex ? batches.runAt(runIndex + 1).baseOffset : highWatermark;
+  const range = { offset: batches.runAt(runIndex).baseOffset, endOffset };
+  for await (const batch of batchesIn(wal, partition, range)) {
+    const found = firstIn(batch, maxTimestampMs);
+    if (found !== undefined) return found;
   }
-  return best;
+  return undefined;
 }
 
-async function* batchesFrom(
+/** The batches that start in `[offset, endOffset)`, each a copy. */
+async function* batchesIn(
   wal: Wal,
   partition: Partition,
-  offset: number,
+  { offset, endOffset }: { offset: number; endOffset: number },
 ): AsyncGenerator<Uint8Array> {
-  const endOffset = partition.highWatermark;
   let next = offset;
   while (next < endOffset) {
     const limits = { offset: next, endOffset, maxBytes: SCAN_BYTES_MAX, isOneBatchDue: true };
@@ -85,16 +81,25 @@ async function* batchesFrom(
       const header = readBatchHeader(batch, 0);
       next = header.baseOffset + header.lastOffsetDelta + 1;
       yield batch;
+      await nextTurn();
     }
   }
 }
 
-/** The time of each record as consumers see it: with append time, the batch's. */
-function recordTimes(batch: Uint8Array): TimestampedOffset[] {
-  const { records, timestampType, maxTimestampMs } = decodeBatch(batch);
-  const isAppendTime = timestampType === "LogAppendTime";
-  return records.map(({ offset, timestampMs }) => ({
-    offset,
-    timestampMs: isAppendTime ? maxTimestampMs : timestampMs,
-  }));
+/** The first record of the batch at or after `timestampMs`, as consumers see its time. */
+function firstIn(batch: Uint8Array, timestampMs: number): TimestampedOffset | undefined {
+  const header = readBatchHeader(batch, 0);
+  if (header.maxTimestampMs < timestampMs) return undefined;
+  // With append time all records have the batch's.
+  if (header.timestampType === "LogAppendTime") {
+    return { offset: header.baseOffset, timestampMs: header.maxTimestampMs };
+  }
+  const cursor = recordsOf(batch, 0, header, RECORDS_BYTES_MAX);
+  while (cursor.next()) {
+    const recordMs = header.baseTimestampMs + cursor.timestampDelta;
+    if (recordMs >= timestampMs) {
+      return { offset: header.baseOffset + cursor.offsetDelta, timestampMs: recordMs };
+    }
+  }
+  return undefined;
 }

@@ -123,6 +123,9 @@ export class Partition {
       }
     }
     const baseOffset = this.#logEndOffset;
+    if (!Number.isSafeInteger(baseOffset + header.lastOffsetDelta + 1)) {
+      throw new KafkaError(ErrorCode.invalidRecord, "The partition has no offsets left.");
+    }
     const address = wal.appendBatch({
       topicIdBytes: this.topic.topicIdBytes,
       partition: this.index,
@@ -156,7 +159,9 @@ export class Partition {
       isLegacy: batch.isLegacy,
     });
     if (header.producerId >= 0) {
-      this.producers.update(header, { baseOffset: header.baseOffset, nowMs });
+      // As Apache Kafka does: a producer is as old as its newest record says.
+      const lastSeenMs = Math.min(nowMs, header.maxTimestampMs);
+      this.producers.update(header, { baseOffset: header.baseOffset, nowMs: lastSeenMs });
     }
     this.epochs.assign(batch.leaderEpoch, header.baseOffset);
     this.#logEndOffset = header.baseOffset + header.lastOffsetDelta + 1;

@@ -10,6 +10,8 @@ import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 
 /** How many batches a producer may have in flight (Kafka's own constant). */
 const BATCHES_KEPT = 5;
+/** Producers of one partition; beyond it, the one that was silent longest is forgotten. */
+const PRODUCERS_MAX = 20_000;
 const SEQUENCE_COUNT = 2 ** 31;
 
 /** What the state has to know of a batch. */
@@ -81,17 +83,27 @@ export class ProducerState {
       lastOffset: position.baseOffset + batch.lastOffsetDelta,
     };
     const producer = this.#producers.get(batch.producerId);
+    // Set again, so that the map is in the order in which producers were seen last.
+    this.#producers.delete(batch.producerId);
     if (producer === undefined || producer.epoch !== batch.producerEpoch) {
       this.#producers.set(batch.producerId, {
         epoch: batch.producerEpoch,
         batches: [kept],
         lastSeenMs: position.nowMs,
       });
+      this.#forgetBeyondLimit();
       return;
     }
+    this.#producers.set(batch.producerId, producer);
     producer.batches.push(kept);
     if (producer.batches.length > BATCHES_KEPT) producer.batches.shift();
     producer.lastSeenMs = position.nowMs;
+  }
+
+  #forgetBeyondLimit(): void {
+    if (this.#producers.size <= PRODUCERS_MAX) return;
+    const [oldest] = this.#producers.keys();
+    if (oldest !== undefined) this.#producers.delete(oldest);
   }
 
   /** Forgets producers that have not written since `beforeMs`. */

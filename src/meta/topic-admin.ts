@@ -7,8 +7,8 @@ import type { MetaStore, Topic } from "./meta-store.ts";
 import type { TopicConfigs } from "./topic-configs.ts";
 import { topicNameFaultOf } from "./topic-name.ts";
 
-/** Partitions that one request may create (Kafka's own limit). */
-const PARTITION_COUNT_MAX = 10_000;
+/** Partitions that one request may create in all (Kafka's own limit). */
+export const REQUEST_PARTITION_COUNT_MAX = 10_000;
 /** The client leaves it to the broker. */
 const BROKER_DEFAULT = -1;
 
@@ -36,6 +36,8 @@ export interface TopicAdminOptions {
   readonly brokerId: number;
   /** Partitions of a topic whose creator does not say (`num.partitions`). */
   readonly numPartitions: number;
+  /** Partitions of all topics together. */
+  readonly partitionsMax: number;
 }
 
 /** Checks, then commits. Every method throws a KafkaError with the code that the client is to see. */
@@ -60,6 +62,7 @@ export class TopicAdmin {
       throw invalidTopic(`Topic '${name}' collides with existing topic: ${colliding}`);
     }
     const partitionCount = this.#partitionCountOf(wanted);
+    this.#checkTotal(partitionCount);
     return {
       topicId: randomUuid(),
       name,
@@ -83,7 +86,18 @@ export class TopicAdmin {
     const existing = meta.topic(name);
     if (existing !== undefined) return existing;
     const defaults = { partitionCount: BROKER_DEFAULT, replicationFactor: BROKER_DEFAULT };
-    return this.create({ name, ...defaults, assignments: [], configs: {} });
+    try {
+      return await this.create({ name, ...defaults, assignments: [], configs: {} });
+    } catch (thrown) {
+      // Somebody else was faster, while this creation waited for room in the log.
+      if (!(thrown instanceof KafkaError) || thrown.code !== ErrorCode.topicAlreadyExists) {
+        throw thrown;
+      }
+      await meta.topicCreation(name);
+      const created = meta.topic(name);
+      if (created === undefined) throw thrown;
+      return created;
+    }
   }
 
   /** Raises the number of partitions. `isTrial`: only checks. */
@@ -128,7 +142,6 @@ export class TopicAdmin {
         "Number of partitions was set to an invalid non-positive value.",
       );
     }
-    checkPartitionCount(wanted.partitionCount);
     return wanted.partitionCount;
   }
 
@@ -139,7 +152,6 @@ export class TopicAdmin {
         "A manual partition assignment was specified, but the number of partitions or the replication factor was not set to -1.",
       );
     }
-    checkPartitionCount(assignments.length);
     const indexes = assignments.map(({ partitionIndex }) => partitionIndex).sort((a, b) => a - b);
     if (indexes.some((partitionIndex, place) => partitionIndex !== place)) {
       throw new KafkaError(
@@ -173,7 +185,7 @@ export class TopicAdmin {
           : `The topic ${topic.name} currently has ${current} partition(s); ${partitionCount} would not be an increase.`;
       throw new KafkaError(ErrorCode.invalidPartitions, problem);
     }
-    checkPartitionCount(partitionCount - current);
+    this.#checkTotal(partitionCount - current);
     if (assignments === null) return;
     if (assignments.length !== partitionCount - current) {
       throw new KafkaError(
@@ -184,6 +196,18 @@ export class TopicAdmin {
     for (const brokerIds of assignments) this.#checkBrokers(brokerIds);
   }
 
+  /** @throws KafkaError POLICY_VIOLATION if there would be too many partitions */
+  #checkTotal(addedCount: number): void {
+    let partitionCount = addedCount;
+    for (const topic of this.#options.meta.topics()) partitionCount += topic.partitionCount;
+    const { partitionsMax } = this.#options;
+    if (addedCount <= REQUEST_PARTITION_COUNT_MAX && partitionCount <= partitionsMax) return;
+    throw new KafkaError(
+      ErrorCode.policyViolation,
+      `Excessively large number of partitions: ${addedCount} more, where one request may create ${REQUEST_PARTITION_COUNT_MAX} and this broker has at most ${partitionsMax}.`,
+    );
+  }
+
   #configsOf(wanted: Readonly<Record<string, string | null>>): Record<string, string> {
     this.#options.configs.validate(wanted);
     const configs: Record<string, string> = {};
@@ -192,14 +216,6 @@ export class TopicAdmin {
     }
     return configs;
   }
-}
-
-function checkPartitionCount(partitionCount: number): void {
-  if (partitionCount <= PARTITION_COUNT_MAX) return;
-  throw new KafkaError(
-    ErrorCode.policyViolation,
-    "Excessively large number of partitions per request.",
-  );
 }
 
 function invalidTopic(message: string): KafkaError {

@@ -26,7 +26,7 @@ const TAGGED_FIELD_BYTES_MIN = 2;
  * The most elements of arrays and tagged fields in one message, all together. An element may take one byte
  * on the wire and a hundred in memory, so a frame within its limit could still fill the memory.
  */
-const ELEMENTS_MAX = 1_000_000;
+const ELEMENTS_MAX = 100_000;
 
 /** Replaces what is not UTF-8, as the Java client does, and keeps a byte order mark. */
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

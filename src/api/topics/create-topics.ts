@@ -5,7 +5,11 @@
  */
 
 import type { Topic } from "../../meta/meta-store.ts";
-import type { NewTopic, TopicAdmin } from "../../meta/topic-admin.ts";
+import {
+  type NewTopic,
+  REQUEST_PARTITION_COUNT_MAX,
+  type TopicAdmin,
+} from "../../meta/topic-admin.ts";
 import type { TopicConfigs } from "../../meta/topic-configs.ts";
 import { ErrorCode, KafkaError } from "../../protocol/errors.ts";
 import { ApiKey } from "../../protocol/generated/api-keys.ts";
@@ -32,9 +36,13 @@ export function createCreateTopicsHandler(owners: {
     maxVersion: 7,
     readRequest: readCreateTopicsRequest,
     writeResponse: writeCreateTopicsResponse,
+    errorResponse: ({ topics }, errorCode) => ({
+      topics: topics.map(({ name }) => ({ name, errorCode, configs: null })),
+    }),
     handle: async (_context, request) => {
       const duplicates = duplicatesOf(request.topics.map(({ name }) => name));
       const unique = request.topics.filter(({ name }) => !duplicates.has(name));
+      checkRequestSize(unique);
       const results = await Promise.all(
         unique.map((wanted) => createOne(owners, wanted, request.validateOnly)),
       );
@@ -49,6 +57,19 @@ export function createCreateTopicsHandler(owners: {
       return { topics: results };
     },
   };
+}
+
+/** @throws KafkaError POLICY_VIOLATION, for the request as a whole, as in Apache Kafka */
+function checkRequestSize(topics: readonly CreateTopicsRequestCreatableTopic[]): void {
+  let partitionCount = 0;
+  for (const { numPartitions, assignments } of topics) {
+    partitionCount += Math.max(1, numPartitions, assignments.length);
+  }
+  if (partitionCount <= REQUEST_PARTITION_COUNT_MAX) return;
+  throw new KafkaError(
+    ErrorCode.policyViolation,
+    "Excessively large number of partitions per request.",
+  );
 }
 
 async function createOne(

@@ -50,11 +50,21 @@ export function createDescribeConfigsHandler(
     readRequest: readDescribeConfigsRequest,
     writeResponse: writeDescribeConfigsResponse,
     handle: ({ apiVersion }, request) => ({
-      results: request.resources.map((resource) =>
+      results: distinct(request.resources).map((resource) =>
         describeOne(owners, resource, { ...request, isFirstVersion: apiVersion === 0 }),
       ),
     }),
   };
+}
+
+/** Each resource once, with the last of its lists of keys. */
+function distinct(
+  resources: readonly DescribeConfigsRequestDescribeConfigsResource[],
+): DescribeConfigsRequestDescribeConfigsResource[] {
+  const byName = new Map(
+    resources.map((resource) => [`${resource.resourceType}/${resource.resourceName}`, resource]),
+  );
+  return [...byName.values()];
 }
 
 /** How much to tell of each config. */

@@ -23,6 +23,7 @@ import {
 } from "../../protocol/generated/list-offsets-response.ts";
 import type { Wal } from "../../wal/wal.ts";
 import type { Handler } from "../handler.ts";
+import { duplicatesOf } from "./duplicates.ts";
 import { checkLeaderEpoch } from "./leader-epoch.ts";
 
 /** Timestamps with a meaning of their own. */
@@ -53,7 +54,10 @@ interface Owners {
 interface Found {
   readonly offset: number;
   readonly timestamp: number;
+  readonly leaderEpoch: number;
 }
+
+const NOT_FOUND: Found = { offset: UNKNOWN, timestamp: UNKNOWN, leaderEpoch: UNKNOWN };
 
 export function createListOffsetsHandler(
   owners: Owners,
@@ -65,17 +69,33 @@ export function createListOffsetsHandler(
     readRequest: readListOffsetsRequest,
     writeResponse: writeListOffsetsResponse,
     handle: async (context, request) => {
+      const duplicates = duplicatesOf(
+        request.topics.flatMap(({ name, partitions }) =>
+          partitions.map(({ partitionIndex }) => placeOf(name, partitionIndex)),
+        ),
+      );
       const topics = [];
       for (const { name, partitions } of request.topics) {
         const answers: ListOffsetsResponseListOffsetsPartitionResponseInput[] = [];
         for (const asked of partitions) {
-          answers.push(await answerOne(owners, { name, asked, apiVersion: context.apiVersion }));
+          const { partitionIndex } = asked;
+          const isRepeated = duplicates.has(placeOf(name, partitionIndex));
+          const question = { name, asked, apiVersion: context.apiVersion };
+          answers.push(
+            isRepeated
+              ? { partitionIndex, errorCode: ErrorCode.invalidRequest }
+              : await answerOne(owners, question),
+          );
         }
         topics.push({ name, partitions: answers });
       }
       return { topics };
     },
   };
+}
+
+function placeOf(name: string, partitionIndex: number): string {
+  return `${name}/${partitionIndex}`;
 }
 
 interface Question {
@@ -90,14 +110,14 @@ async function answerOne(
 ): Promise<ListOffsetsResponseListOffsetsPartitionResponseInput> {
   const { partitionIndex } = question.asked;
   try {
-    const { offset, timestamp } = await find(owners, question);
+    const { offset, timestamp, leaderEpoch } = await find(owners, question);
     if (question.apiVersion === 0) {
       const isTold = offset !== UNKNOWN && question.asked.maxNumOffsets > 0;
       return { partitionIndex, errorCode: ErrorCode.none, oldStyleOffsets: isTold ? [offset] : [] };
     }
-    const isEpochTold = offset !== UNKNOWN && question.apiVersion >= LEADER_EPOCH_VERSION;
-    const leaderEpoch = isEpochTold ? owners.logs.leaderEpoch : UNKNOWN;
-    return { partitionIndex, errorCode: ErrorCode.none, timestamp, offset, leaderEpoch };
+    const isEpochTold = question.apiVersion >= LEADER_EPOCH_VERSION;
+    const found = { partitionIndex, errorCode: ErrorCode.none, timestamp, offset };
+    return isEpochTold ? { ...found, leaderEpoch } : found;
   } catch (thrown) {
     if (!(thrown instanceof KafkaError)) throw thrown;
     return { partitionIndex, errorCode: thrown.code };
@@ -118,22 +138,26 @@ async function find(owners: Owners, { name, asked, apiVersion }: Question): Prom
 }
 
 async function findInLog(wal: Wal, partition: Partition, timestamp: number): Promise<Found> {
+  const at = (offset: number, recordMs = UNKNOWN): Found => ({
+    offset,
+    timestamp: recordMs,
+    leaderEpoch: partition.epochs.epochAt(offset),
+  });
   switch (timestamp) {
     case LATEST:
-      return { offset: partition.highWatermark, timestamp: UNKNOWN };
+      return at(partition.highWatermark);
     case EARLIEST:
     case EARLIEST_LOCAL:
-      return { offset: partition.logStartOffset, timestamp: UNKNOWN };
+      return at(partition.logStartOffset);
     case LATEST_TIERED:
     case EARLIEST_PENDING_UPLOAD:
-      return { offset: UNKNOWN, timestamp: UNKNOWN };
+      return NOT_FOUND;
     default: {
       const record =
         timestamp === MAX_TIMESTAMP
           ? await recordOfMaxTimestamp(wal, partition)
           : await firstRecordSince(wal, partition, timestamp);
-      if (record === undefined) return { offset: UNKNOWN, timestamp: UNKNOWN };
-      return { offset: record.offset, timestamp: record.timestampMs };
+      return record === undefined ? NOT_FOUND : at(record.offset, record.timestampMs);
     }
   }
 }

@@ -28,6 +28,9 @@ import {
 } from "../cluster/cluster-view.ts";
 import type { Handler } from "../handler.ts";
 
+/** First version in which a topic that is known by id alone can go without a name. */
+const NULL_NAME_VERSION = 12;
+
 export interface MetadataOwners {
   readonly cluster: ClusterView;
   readonly meta: MetaStore;
@@ -73,22 +76,32 @@ async function topicsOf(
   if (isAll) {
     return [...owners.meta.topics()].map((topic) => describe(owners, topic, operations));
   }
+  // A topic that is named twice is answered once, as in Apache Kafka.
+  const asked = new Map<string, MetadataRequestTopic>();
+  for (const topic of request.topics ?? []) asked.set(`${topic.topicId}${topic.name}`, topic);
   const answers: MetadataResponseTopicInput[] = [];
-  for (const asked of request.topics ?? []) {
-    answers.push(await topicOf(owners, asked, { request, operations }));
+  for (const topic of asked.values()) {
+    answers.push(await topicOf(owners, topic, { request, operations, apiVersion }));
   }
   return answers;
+}
+
+interface MetadataQuestion {
+  readonly request: MetadataRequest;
+  readonly operations: number;
+  readonly apiVersion: number;
 }
 
 async function topicOf(
   owners: MetadataOwners,
   asked: MetadataRequestTopic,
-  { request, operations }: { request: MetadataRequest; operations: number },
+  { request, operations, apiVersion }: MetadataQuestion,
 ): Promise<MetadataResponseTopicInput> {
   if (asked.name === null || asked.topicId !== ZERO_UUID) {
     const known = owners.meta.topicById(asked.topicId);
     if (known !== undefined) return describe(owners, known, operations);
-    return failed(asked, ErrorCode.unknownTopicId);
+    const name = apiVersion < NULL_NAME_VERSION ? "" : null;
+    return failed({ ...asked, name }, ErrorCode.unknownTopicId);
   }
   const known = owners.meta.topic(asked.name);
   if (known !== undefined) return describe(owners, known, operations);
