@@ -29,6 +29,7 @@ const PARTS: readonly Part[] = [
   { name: "generated code is fresh", command: ["bun", "src/protocol/generate.ts", "--check"] },
   { name: "types", command: ["tsc", "-p", "."] },
   { name: "style", command: ["biome", "ci", "."] },
+  { name: "promtool", command: ["bun", "test/promtool.ts"] },
   { name: "bun test", command: ["bun", "test", "--only-failures"], countsOf: bunCounts },
   {
     name: "cargo test",

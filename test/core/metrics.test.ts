@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { MetricRegistry } from "../../src/core/metric-registry.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
+import { promtoolPath } from "../promtool.ts";
 
 function filledMetrics() {
   const metrics = createMetrics("1.2.3");
@@ -77,7 +78,7 @@ test("metrics: a metric cannot exist twice", () => {
   expect(() => registry.gauge({ name: "a_total", help: "A." })).toThrow("exists already");
 });
 
-const promtool = Bun.which("promtool");
+const promtool = promtoolPath();
 test.skipIf(promtool === null && Bun.env["CI"] !== "true")(
   "metrics: promtool finds nothing to say (needs the Debian package prometheus)",
   () => {
