@@ -170,6 +170,11 @@ export class LogManager {
       this.#pending = this.#pending.slice(this.#pendingStart);
       this.#pendingStart = 0;
     }
-    for (const partition of touched) partition.wake();
+    // A fetch of many partitions waits at each of them, and looks at all of them when called: once is enough.
+    const waiters = new Set<() => void>();
+    for (const partition of touched) {
+      for (const waiter of partition.waiters) waiters.add(waiter);
+    }
+    for (const waiter of waiters) waiter();
   }
 }

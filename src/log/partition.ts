@@ -55,7 +55,7 @@ export class Partition {
   readonly batches = new BatchIndex(ENTRY_HEADER_BYTES);
   readonly producers = new ProducerState();
   readonly epochs = new LeaderEpochs();
-  /** Called when `highWatermark` rises, or the partition is deleted. */
+  /** Called by the log manager when `highWatermark` has risen, or when the partition is deleted. */
   readonly waiters = new Set<() => void>();
   #logEndOffset = 0;
   #highWatermark = 0;
@@ -90,16 +90,23 @@ export class Partition {
     return this.#isDeleted;
   }
 
-  /** About how many bytes a fetch from `offset` finds below the high watermark, counted up to `limitBytes`. */
+  /**
+   * About how many bytes a fetch from `offset` finds below the high watermark, counted up to
+   * `limitBytes`. Of a run that is wanted in part, the bytes are taken to be spread evenly over its offsets.
+   */
   availableBytes(offset: number, limitBytes: number): number {
-    if (offset >= this.#highWatermark) return 0;
+    const endOffset = this.#highWatermark;
+    if (offset >= endOffset) return 0;
     if (limitBytes <= 1) return limitBytes;
     let sizeBytes = 0;
     let index = Math.max(0, this.batches.indexOfOffset(offset));
     for (; index < this.batches.runCount && sizeBytes < limitBytes; index += 1) {
       const run = this.batches.runAt(index);
-      if (run.baseOffset >= this.#highWatermark) break;
-      sizeBytes += run.spanBytes;
+      if (run.baseOffset >= endOffset) break;
+      const isLast = index + 1 === this.batches.runCount;
+      const runEnd = isLast ? this.#logEndOffset : this.batches.runAt(index + 1).baseOffset;
+      const wanted = Math.min(runEnd, endOffset) - Math.max(run.baseOffset, offset);
+      sizeBytes += Math.ceil((run.spanBytes * wanted) / (runEnd - run.baseOffset));
     }
     return Math.min(sizeBytes, limitBytes);
   }
@@ -176,13 +183,13 @@ export class Partition {
   }
 
   /** Tells the waiters. They may remove themselves. */
-  wake(): void {
+  #wake(): void {
     for (const waiter of [...this.waiters]) waiter();
   }
 
   /** Nothing is read or appended any more. */
   delete(): void {
     this.#isDeleted = true;
-    this.wake();
+    this.#wake();
   }
 }

@@ -1,0 +1,40 @@
+/** A partition's own sums: how much a fetch from an offset finds. */
+
+import { expect, test } from "bun:test";
+import { Partition } from "../../src/log/partition.ts";
+import { readBatchHeader } from "../../src/protocol/record-batch.ts";
+import { ENTRY_HEADER_BYTES } from "../../src/wal/wal-format.ts";
+import { batchWith } from "../wal/wal-fixture.ts";
+
+/** 100 adjacent batches of one record: a single run. */
+function partitionOfOneRun(): { partition: Partition; batchBytes: number } {
+  const topicIdBytes = new Uint8Array(16);
+  const partition = new Partition({ topicId: "id", topicIdBytes, name: "t" }, 0);
+  const bytes = batchWith(300);
+  const header = readBatchHeader(bytes, 0);
+  for (let baseOffset = 0; baseOffset < 100; baseOffset += 1) {
+    partition.recover(
+      {
+        header: { ...header, baseOffset },
+        leaderEpoch: 1,
+        address: 4096 + baseOffset * (bytes.length + ENTRY_HEADER_BYTES),
+        sizeBytes: bytes.length,
+        isLegacy: false,
+      },
+      0,
+    );
+  }
+  expect(partition.batches.runCount).toBe(1);
+  return { partition, batchBytes: bytes.length };
+}
+
+test("partition: what lies before the offset in its run is not counted as available", () => {
+  const { partition, batchBytes } = partitionOfOneRun();
+  const within = 100 * (batchBytes + ENTRY_HEADER_BYTES);
+  expect(partition.availableBytes(0, within)).toBeGreaterThanOrEqual(100 * batchBytes);
+  const lastBytes = partition.availableBytes(99, within);
+  expect(lastBytes).toBeGreaterThanOrEqual(batchBytes);
+  expect(lastBytes).toBeLessThan(2 * batchBytes);
+  expect(partition.availableBytes(100, within)).toBe(0);
+  expect(partition.availableBytes(50, 10)).toBe(10);
+});
