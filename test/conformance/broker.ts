@@ -9,6 +9,8 @@ import { join } from "node:path";
 const READY_POLL_MS = 5;
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
+const PORT_MIN = 20_000;
+const PORT_END = 32_000;
 
 export interface BrokerAddresses {
   readonly kafkaPort: number;
@@ -136,23 +138,26 @@ export class Broker {
   }
 }
 
-/** Three ports that were free a moment ago: the same ones serve every restart. */
+/**
+ * Three ports that were free a moment ago: the same ones serve every restart. They lie below the range that the
+ * system takes ports of outgoing connections from: a client that keeps trying to reach a killed broker on a port of
+ * that range can take the port itself.
+ */
 async function freePorts(): Promise<[number, number, number]> {
-  const servers = [createServer(), createServer(), createServer()] as const;
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            if (address === null || typeof address === "string") reject(new Error("no port"));
-            else resolve(address.port);
-          });
-        }),
-    ),
-  );
-  for (const server of servers) server.close();
-  const [first = 0, second = 0, third = 0] = ports;
-  return [first, second, third];
+  return [await freePort(), await freePort(), await freePort()];
+}
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_END - PORT_MIN));
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }

@@ -5,7 +5,8 @@
  *
  * `--peer` runs Apache Kafka 4.3.1, `--source` the source tree instead of `dist/chronik-server`. `--only java`,
  * `--only java/groups` and `--only /groups` choose; it may be repeated. Prints a table and ends with `N passed,
- * N failed`; exit code 1 if any failed. Logs stay in `.cache/conformance/run-<broker>/`.
+ * N failed`, and how many clients were skipped for want of their toolchain; exit code 1 if any failed. Logs stay in
+ * `.cache/conformance/run-<broker>/`.
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -29,6 +30,7 @@ import { describeSkipped, setUp, type Toolchain } from "./setup.ts";
 
 /** Scenarios that only one client has. */
 const ONLY_FOR: Readonly<Record<string, string>> = {
+  "reading-after-kills": "java",
   "console-tools": "java",
   search: "kafka-python",
 };
@@ -165,11 +167,13 @@ async function main(): Promise<number> {
   if (options["write-results"]) writeResults(results, options.peer ? "kafka" : "chronik");
   const failedCount = outcomes.filter(({ verdict }) => verdict === "failed").length;
   const passedCount = outcomes.filter(({ verdict }) => verdict === "passed").length;
+  const skippedCount = CLIENTS.length - clients.length;
+  const skippedPart = skippedCount > 0 ? `, ${skippedCount} skipped` : "";
   const lines = [
     `${results.broker}: ${Math.round(results.durationSeconds)} s`,
     terminalTable(results),
     skipped.size > 0 ? `skipped: ${describeSkipped(skipped)}` : "",
-    `${passedCount} passed, ${failedCount} failed`,
+    `${passedCount} passed, ${failedCount} failed${skippedPart}`,
   ];
   process.stdout.write(`${lines.filter(Boolean).join("\n")}\n`);
   return failedCount > 0 || passedCount === 0 ? 1 : 0;

@@ -16,7 +16,7 @@ export const readingOthers: Scenario = {
 /** Runs after everything else, when the broker was killed and restarted several times. */
 export const readingAfterKills: Scenario = {
   name: "reading-after-kills",
-  title: "the same once more, after all the kills",
+  title: "the strict Java client reads everything again, after all the kills",
   run: async (bench) => await readOthers(bench),
 };
 
