@@ -13,13 +13,14 @@ export function cpuSecondsOf(pid: number): number {
   return readStat(`/proc/${pid}/stat`).cpuSeconds;
 }
 
-/** CPU time of the threads that live and whose priority is not lowered: Chronik's search index has its own. */
+/** CPU time of the threads that live and are as urgent as the process: Chronik's search index lowers its own. */
 function foregroundCpuSecondsOf(pid: number): number {
+  const processNice = readStat(`/proc/${pid}/stat`).nice;
   let sumSeconds = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     try {
       const { cpuSeconds, nice } = readStat(`/proc/${pid}/task/${thread}/stat`);
-      if (nice <= 0) sumSeconds += cpuSeconds;
+      if (nice <= processNice) sumSeconds += cpuSeconds;
     } catch {
       // It has just ended.
     }
@@ -59,7 +60,7 @@ export function loadAverage(): number {
 export interface Usage {
   readonly wallSeconds: number;
   readonly brokerCpuSeconds: number;
-  /** Of these, without threads of lowered priority. */
+  /** Of these, without threads less urgent than the process. */
   readonly foregroundCpuSeconds: number;
   /** Cores in use by anything but the broker, its client and this process, on average; stolen time included. */
   readonly othersCores: number;
