@@ -19,6 +19,8 @@ export class FrameBuffer {
   readonly #frameBytesLimit: number;
   #bytes: Uint8Array = EMPTY;
   #isOwned = true;
+  /** What the frame in use is a view of; more bytes may have moved on to another buffer since. */
+  #inUse: Uint8Array | undefined;
   #start = 0;
   #end = 0;
 
@@ -26,9 +28,10 @@ export class FrameBuffer {
     this.#frameBytesLimit = frameBytesLimit;
   }
 
-  /** Memory held beyond the call: the own buffer. */
+  /** Memory held: the own buffer, or the chunk until `settle`, and what a frame in use keeps. */
   get heldBytes(): number {
-    return this.#isOwned ? this.#bytes.length : 0;
+    const inUseBytes = this.#inUse === this.#bytes ? 0 : (this.#inUse?.length ?? 0);
+    return this.#bytes.length + inUseBytes;
   }
 
   /** Arrived and not consumed. */
@@ -62,15 +65,26 @@ export class FrameBuffer {
     const length = this.#announcedBytes();
     if (length === undefined || this.bufferedBytes < LENGTH_BYTES + length) return undefined;
     const start = this.#start + LENGTH_BYTES;
+    this.#inUse = this.#bytes;
     return this.#bytes.subarray(start, start + length);
   }
 
   /** Steps over the frame that `peek` returned. */
   consume(): void {
     this.#start += LENGTH_BYTES + (this.#announcedBytes() ?? 0);
+    this.#inUse = undefined;
   }
 
-  /** Call when no frame is in use: lets go of the chunk, and of memory that is not needed. */
+  /** Forgets everything; for a stream that cannot be understood any further. */
+  clear(): void {
+    this.#bytes = EMPTY;
+    this.#isOwned = true;
+    this.#inUse = undefined;
+    this.#start = 0;
+    this.#end = 0;
+  }
+
+  /** Call when no frame is in use: lets go of the chunk, and of memory that is not needed. Never throws. */
   settle(): void {
     if (this.#start === this.#end) {
       if (!this.#isOwned || this.#bytes.length > KEPT_BYTES_MAX) {
@@ -84,12 +98,17 @@ export class FrameBuffer {
     if (!this.#isOwned) this.#reserve(0);
   }
 
-  #announcedBytes(): number | undefined {
+  /** The length at the head, whatever it is; undefined if it is not here yet. */
+  #lengthAtHead(): number | undefined {
     if (this.bufferedBytes < LENGTH_BYTES) return undefined;
     const at = this.#start;
     const [a = 0, b = 0, c = 0, d = 0] = this.#bytes.subarray(at, at + LENGTH_BYTES);
-    const length = (a << 24) | (b << 16) | (c << 8) | d;
-    if (length < 0 || length > this.#frameBytesLimit) {
+    return (a << 24) | (b << 16) | (c << 8) | d;
+  }
+
+  #announcedBytes(): number | undefined {
+    const length = this.#lengthAtHead();
+    if (length !== undefined && !this.#isAcceptable(length)) {
       throw new KafkaError(
         ErrorCode.invalidRequest,
         `A request of ${length} bytes was announced; the limit is ${this.#frameBytesLimit}.`,
@@ -98,11 +117,17 @@ export class FrameBuffer {
     return length;
   }
 
+  #isAcceptable(length: number): boolean {
+    return length >= 0 && length <= this.#frameBytesLimit;
+  }
+
   /** Moves everything into an own buffer with room for `moreBytes`. */
   #reserve(moreBytes: number): void {
     const neededBytes = this.bufferedBytes + moreBytes;
     if (this.#isOwned && this.#end + moreBytes <= this.#bytes.length) return;
-    const frameBytes = LENGTH_BYTES + (this.#announcedBytes() ?? 0);
+    // A bad length is for `peek` to refuse; here it asks for no room.
+    const length = this.#lengthAtHead() ?? 0;
+    const frameBytes = LENGTH_BYTES + (this.#isAcceptable(length) ? length : 0);
     const capacityBytes = Math.max(neededBytes, Math.min(frameBytes, neededBytes * 2));
     const bytes = new Uint8Array(capacityBytes);
     bytes.set(this.#bytes.subarray(this.#start, this.#end));

@@ -86,3 +86,33 @@ test("frame buffer: memory of a large frame is given back", () => {
   expect(takeAll(frames)).toHaveLength(1);
   expect(frames.heldBytes).toBe(0);
 });
+
+test("frame buffer: a bad length is refused by peek alone, however its bytes came", () => {
+  const good = framed(new Uint8Array(10).fill(1));
+  const bad = new Uint8Array(4).fill(0xff);
+  const whole = new FrameBuffer(LIMIT);
+  whole.push(Buffer.concat([good, bad]));
+  expect(whole.peek()).toHaveLength(10);
+  whole.consume();
+  whole.settle();
+  expect(() => whole.peek()).toThrow(KafkaError);
+  for (let count = 0; count < 3; count += 1) whole.push(bad);
+  whole.settle();
+  expect(() => whole.peek()).toThrow(KafkaError);
+  whole.clear();
+  expect([whole.bufferedBytes, whole.heldBytes]).toEqual([0, 0]);
+});
+
+test("frame buffer: what a frame in use keeps in memory is counted", () => {
+  const frames = new FrameBuffer(LIMIT);
+  const first = framed(new Uint8Array(100_000));
+  frames.push(first);
+  frames.peek();
+  expect(frames.heldBytes).toBe(first.length);
+  frames.push(framed(new Uint8Array(10_000)));
+  // The frame in use, and what has moved on with the bytes that came later.
+  expect(frames.heldBytes).toBeGreaterThanOrEqual(2 * first.length + 10_000);
+  frames.consume();
+  expect(takeAll(frames)).toHaveLength(1);
+  expect(frames.heldBytes).toBe(0);
+});
