@@ -81,7 +81,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const coordinators = startCoordinators({ config, store, cluster, clock, logger });
   const purgatory = new Purgatory(clock);
   started.defer(() => {
-    purgatory.releaseAll();
+    purgatory.close();
     coordinators.close();
   });
   const responses = new ResponseMemory(config.inFlightBytesMax / 2);
@@ -100,8 +100,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     stop: async (isCleanStop = true) => {
       isClean = isCleanStop;
       isStopping = true;
-      listener.stopAccepting();
-      purgatory.releaseAll();
+      listener.drain();
+      purgatory.close();
       coordinators.close();
       await running.disposeAsync();
     },
@@ -183,6 +183,7 @@ function createListener(
     },
     isMemoryShort: () => responses.isShort,
     onAccepted: () => metrics.connectionsTotal.increment(),
+    onCountChange: (count) => metrics.connections.set(count),
     onRejected: () => metrics.connectionsRejectedTotal.increment(),
   });
   return listener;

@@ -60,7 +60,7 @@ export class Dispatcher {
 
   /**
    * Begins the request in `frame`.
-   * @throws KafkaError if the connection cannot go on
+   * @throws KafkaError if the connection cannot go on; another error if the fault is ours
    */
   start(connection: ClientConnection, frame: Uint8Array): StartedRequest {
     const headerReader = new Reader(frame);
@@ -89,8 +89,12 @@ export class Dispatcher {
       return this.#failed(handler, context, request, thrown);
     };
     if (pipelined) {
-      const { effectsDone, response } = handler.begin(context, request);
-      return { effectsDone, holdsFrame: true, response: settled(response, finish, fail) };
+      try {
+        const { effectsDone, response } = handler.begin(context, request);
+        return { effectsDone, holdsFrame: true, response: settled(response, finish, fail) };
+      } catch (thrown) {
+        return { effectsDone: undefined, holdsFrame: false, response: fail(thrown) };
+      }
     }
     const response = settled(
       attempt(() => handler.handle(context, request)),

@@ -17,6 +17,7 @@ export interface DelayedFetch {
 export class Purgatory {
   readonly #clock: Clock;
   readonly #waiting = new Set<() => void>();
+  #isClosed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -28,6 +29,7 @@ export class Purgatory {
 
   /** Resolves when the fetch is satisfied, its time is up, its client is gone, or the broker stops. */
   wait(fetch: DelayedFetch): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
     const { partitions, maxWaitMs } = fetch;
     return new Promise((resolve) => {
       let cancelTimer: CancelTimer = () => {};
@@ -50,8 +52,9 @@ export class Purgatory {
     });
   }
 
-  /** Ends every wait. */
-  releaseAll(): void {
+  /** Ends every wait; from now on nobody waits. */
+  close(): void {
+    this.#isClosed = true;
     for (const finish of [...this.#waiting]) finish();
   }
 }

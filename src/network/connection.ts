@@ -5,11 +5,14 @@
  *   write per wake-up.
  * - A client that reads slowly is not read from: while bytes wait for the socket, nothing starts.
  * - Memory is bounded by what has arrived (`IntakeBudget`) and by `inFlightRequestsMax`.
+ * - After a request that cannot be served nothing more is understood, but what was asked before it is
+ *   answered; then the connection ends.
+ * - Nothing that arrives makes a method here throw: it would end more than this connection.
  */
 
 import type { Dispatcher, ResponseWriter } from "../api/dispatcher.ts";
 import type { ClientConnection } from "../api/handler.ts";
-import type { Clock } from "../core/clock.ts";
+import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { Writer } from "../protocol/writer.ts";
 import { FrameBuffer } from "./frame-buffer.ts";
@@ -21,6 +24,8 @@ export interface ByteSocket {
   write(bytes: Uint8Array): number;
   pause(): void;
   resume(): void;
+  /** Tells the client that nothing more comes, after what was written. */
+  shutdown(): void;
   terminate(): void;
 }
 
@@ -46,7 +51,7 @@ export interface ConnectionEnds {
 
 /** A started request; its response leaves when it is at the head of the queue. */
 interface Slot {
-  response: "waiting" | "none" | ResponseWriter;
+  response: "waiting" | "none" | "failed" | ResponseWriter;
 }
 
 /** One write at most. */
@@ -55,6 +60,11 @@ const WRITE_BYTES_MAX = 1024 * 1024;
 const READ_AHEAD_BYTES_MAX = 64 * 1024;
 /** A request that is half here may hold this much without asking the budget. */
 const INTAKE_FREE_BYTES = 4096;
+
+/** How long a connection that ends waits for answers under way, and for its client to close. */
+const ENDING_MS_MAX = 10_000;
+/** So much of what still comes is read and dropped: closing over unread bytes would lose answers. */
+const DISCARDED_BYTES_MAX = 1024 * 1024;
 
 /** Every connection encodes into it and hands it to its socket before giving up control. */
 const sharedWriter = new Writer(64 * 1024);
@@ -82,6 +92,13 @@ export class Connection implements ClientConnection, IntakeWaiter {
   #isPaused = false;
   #isIntakeDenied = false;
   #isFlushScheduled = false;
+  #isDraining = false;
+  /** Why the connection ends once everything is answered. */
+  #endReason: string | undefined;
+  #cancelEnd: CancelTimer = () => {};
+  #isShutDown = false;
+  #receivedBytes = 0;
+  #discardedBytes = 0;
 
   constructor(socket: ByteSocket, ends: ConnectionEnds, shared: ConnectionShared) {
     this.#socket = socket;
@@ -110,11 +127,21 @@ export class Connection implements ClientConnection, IntakeWaiter {
     return () => this.#closeListeners.delete(listener);
   }
 
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
   /** Bytes have arrived. */
   onData(chunk: Uint8Array): void {
+    if (this.#isClosed) return;
     this.lastActiveMs = this.#shared.clock.monotonicMs();
-    this.#frames.push(chunk);
-    this.#pump();
+    this.#receivedBytes += chunk.length;
+    if (this.#endReason === undefined) {
+      this.#pump(chunk);
+      return;
+    }
+    this.#discardedBytes += chunk.length;
+    if (this.#discardedBytes > DISCARDED_BYTES_MAX) this.close(this.#endReason);
   }
 
   /** The socket takes bytes again. */
@@ -123,7 +150,7 @@ export class Connection implements ClientConnection, IntakeWaiter {
     const unsent = this.#unsent;
     if (unsent !== undefined) {
       const takenBytes = this.#socket.write(unsent.subarray(this.#unsentStart));
-      if (takenBytes < 0) this.onClosed();
+      if (takenBytes < 0) this.close("The client is gone.");
       this.#unsentStart += Math.max(0, takenBytes);
       // Counted until the last byte is gone: so long it is held.
       if (this.#unsentStart >= unsent.length) this.#setUnsent(undefined);
@@ -135,8 +162,10 @@ export class Connection implements ClientConnection, IntakeWaiter {
   onClosed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#cancelEnd();
     this.#setUnsent(undefined);
     this.#slots.length = 0;
+    this.#frames.clear();
     this.#shared.intake.leave(this);
     this.#shared.intake.change(-this.#heldBytes);
     this.#heldBytes = 0;
@@ -144,13 +173,16 @@ export class Connection implements ClientConnection, IntakeWaiter {
     this.#closeListeners.clear();
   }
 
-  /** Ends the connection at once; `reason` is for the log. */
+  /** Ends the connection at once; `reason` is for the log. The socket is gone afterwards in any case. */
   close(reason: string): void {
-    if (this.#isClosed) return;
-    const { remoteAddress, id } = this;
-    this.#shared.logger.info("connection_closed", { connection: id, remoteAddress, reason });
+    if (!this.#isClosed && this.#endReason === undefined) this.#logEnd(reason);
     this.onClosed();
     this.#socket.terminate();
+  }
+
+  /** Starts no further requests; what is running is answered. */
+  drain(): void {
+    this.#isDraining = true;
   }
 
   resumeIntake(): void {
@@ -158,31 +190,50 @@ export class Connection implements ClientConnection, IntakeWaiter {
     this.#adjustReading();
   }
 
-  endTurn(): void {
-    this.#isIntakeDenied = !this.#shared.intake.mayRead(this);
-    this.#adjustReading();
+  onStalled(): void {
+    this.close("The client stalled in a request, and memory is short.");
   }
 
-  /** Starts every request that may start now. */
-  #pump(): void {
+  /** Takes in `chunk`, and starts every request that may start now. */
+  #pump(chunk?: Uint8Array): void {
     try {
+      if (chunk !== undefined) this.#frames.push(chunk);
       while (this.#mayStart()) {
         const frame = this.#frames.peek();
         if (frame === undefined) break;
         this.#start(frame);
         if (!this.#isFrameHeld) this.#frames.consume();
       }
+      if (!this.#isFrameHeld) this.#frames.settle();
+      this.#account();
+      this.#adjustReading();
     } catch (thrown) {
-      this.close(thrown instanceof Error ? thrown.message : String(thrown));
+      this.#end(thrown);
     }
-    if (!this.#isFrameHeld) this.#frames.settle();
+  }
+
+  /** Understands nothing more of what arrives, and closes when what was started has been answered. */
+  #end(thrown: unknown): void {
+    if (this.#isClosed || this.#endReason !== undefined) return;
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    this.#logEnd(reason);
+    this.#endReason = reason;
+    this.#cancelEnd = this.#shared.clock.after(ENDING_MS_MAX, () => this.close(reason));
+    this.#frames.clear();
     this.#account();
     this.#adjustReading();
+  }
+
+  #logEnd(reason: string): void {
+    const { remoteAddress, id } = this;
+    this.#shared.logger.info("connection_closed", { connection: id, remoteAddress, reason });
   }
 
   #mayStart(): boolean {
     return (
       !this.#isClosed &&
+      !this.#isDraining &&
+      this.#endReason === undefined &&
       !this.#isBusy &&
       this.#unsent === undefined &&
       this.#slots.length < this.#shared.inFlightRequestsMax
@@ -193,21 +244,25 @@ export class Connection implements ClientConnection, IntakeWaiter {
     const started = this.#shared.dispatcher.start(this, frame);
     const slot: Slot = { response: "waiting" };
     this.#slots.push(slot);
+    const onFailure = (thrown: unknown): void => this.#onFailure(slot, thrown);
     if (started.effectsDone !== undefined) {
       this.#isBusy = true;
       this.#isFrameHeld = started.holdsFrame;
-      started.effectsDone.then(() => this.#onEffectsDone(), this.#onFailure);
+      started.effectsDone.then(() => this.#onEffectsDone()).catch(onFailure);
     }
     if (started.response instanceof Promise) {
-      started.response.then((response) => this.#onResponse(slot, response), this.#onFailure);
+      started.response.then((response) => this.#onResponse(slot, response)).catch(onFailure);
     } else {
       this.#onResponse(slot, started.response);
     }
   }
 
-  readonly #onFailure = (thrown: unknown): void => {
-    this.close(thrown instanceof Error ? thrown.message : String(thrown));
-  };
+  /** `slot` cannot be answered, so nothing after it can be either. */
+  #onFailure(slot: Slot, thrown: unknown): void {
+    const index = this.#slots.indexOf(slot);
+    if (index >= 0) this.#slots.length = index;
+    this.#end(thrown);
+  }
 
   #onEffectsDone(): void {
     if (this.#isClosed) return;
@@ -234,10 +289,14 @@ export class Connection implements ClientConnection, IntakeWaiter {
         if (sharedWriter.position > 0) this.#send(sharedWriter.bytesWritten());
       }
     } catch (thrown) {
-      // A response that cannot be encoded is a fault of ours; no other client may suffer from it.
-      const stack = thrown instanceof Error ? thrown.stack : String(thrown);
-      this.#shared.logger.error("response_not_encoded", { connection: this.id, stack });
-      this.close("A response could not be encoded.");
+      this.close(thrown instanceof Error ? thrown.message : String(thrown));
+    } finally {
+      // Gives back the memory of a large response, also if no other follows.
+      sharedWriter.reset();
+    }
+    const head = this.#slots[0];
+    if (head?.response === "failed") {
+      this.#onFailure(head, new Error("A response could not be encoded."));
     }
     if (!this.#isClosed) this.#pump();
   }
@@ -249,7 +308,8 @@ export class Connection implements ClientConnection, IntakeWaiter {
     let head = this.#slots[0];
     while (head !== undefined && head.response !== "waiting") {
       if (sharedWriter.position >= WRITE_BYTES_MAX) break;
-      if (head.response !== "none") head.response(sharedWriter);
+      if (typeof head.response === "function") this.#encode(head, head.response);
+      if (head.response === "failed") break;
       this.#slots.shift();
       count += 1;
       head = this.#slots[0];
@@ -257,10 +317,23 @@ export class Connection implements ClientConnection, IntakeWaiter {
     return count > 0;
   }
 
+  /** A response that cannot be encoded is a fault of ours; no other client may suffer from it. */
+  #encode(slot: Slot, response: ResponseWriter): void {
+    const start = sharedWriter.position;
+    try {
+      response(sharedWriter);
+    } catch (thrown) {
+      sharedWriter.position = start;
+      slot.response = "failed";
+      const stack = thrown instanceof Error ? thrown.stack : String(thrown);
+      this.#shared.logger.error("response_not_encoded", { connection: this.id, stack });
+    }
+  }
+
   #send(bytes: Uint8Array): void {
     const takenBytes = this.#socket.write(bytes);
     this.lastActiveMs = this.#shared.clock.monotonicMs();
-    if (takenBytes < 0) this.onClosed();
+    if (takenBytes < 0) this.close("The client is gone.");
     else if (takenBytes < bytes.length) this.#setUnsent(bytes.slice(takenBytes));
   }
 
@@ -277,23 +350,37 @@ export class Connection implements ClientConnection, IntakeWaiter {
     const heldBytes = this.#frames.heldBytes;
     intake.change(heldBytes - this.#heldBytes);
     this.#heldBytes = heldBytes;
-    if (this.#frames.bufferedBytes <= INTAKE_FREE_BYTES) {
-      this.#isIntakeDenied = false;
-      intake.leave(this);
-    } else {
+    const isHalfReceived = this.#frames.bufferedBytes > INTAKE_FREE_BYTES;
+    if (isHalfReceived && this.#mayStart()) {
       this.#isIntakeDenied = !intake.mayRead(this);
+      return;
     }
+    // What waits for us and not for its client takes no turn: it would seem to stall.
+    this.#isIntakeDenied = isHalfReceived && intake.isExhausted;
+    intake.leave(this);
   }
 
   /** Reads from the socket, or does not. A socket that is not read does not tell that it was closed. */
   #adjustReading(): void {
     if (this.#isClosed) return;
-    const isAhead =
-      this.#frames.bufferedBytes > READ_AHEAD_BYTES_MAX && (this.#isBusy || !this.#mayStart());
-    const isPauseDue = isAhead || this.#isIntakeDenied || this.#unsent !== undefined;
+    const isPauseDue = this.#endReason === undefined ? this.#isPauseDue() : !this.#isEndTold();
     if (isPauseDue === this.#isPaused) return;
     this.#isPaused = isPauseDue;
     if (isPauseDue) this.#socket.pause();
     else this.#socket.resume();
+  }
+
+  #isPauseDue(): boolean {
+    if (this.#isIntakeDenied || this.#unsent !== undefined) return true;
+    return this.#frames.bufferedBytes > READ_AHEAD_BYTES_MAX && !this.#mayStart();
+  }
+
+  /** Tells the client of the end after its last answer. @returns whether that is done */
+  #isEndTold(): boolean {
+    if (!this.#isShutDown && !this.hasRequests) {
+      this.#isShutDown = true;
+      this.#socket.shutdown();
+    }
+    return this.#isShutDown;
   }
 }

@@ -3,21 +3,26 @@
  *
  * A connection counts what has arrived, never what was announced. When the budget is used up,
  * connections with an unfinished request stop being read, in turn; one at a time may go on beyond
- * the budget, so that some request always completes. If that one does not finish in time, the next
- * gets its turn: a client that stalls cannot stall the others.
+ * the budget, so that some request always completes. Its turn lasts as long as its bytes keep coming;
+ * if they do not and others wait, it loses its connection, and with it the memory it held. Handing
+ * the turn on instead would let many clients that stall keep the others waiting for ever.
  */
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
 
-/** How long one connection may hold the turn before the next gets it. */
-const TURN_MS_MAX = 2000;
+/** How often the connection that has the turn is looked at. */
+const TURN_MS = 2000;
+/** Less than this within that time is no progress. */
+const TURN_BYTES_MIN = 16 * 1024;
 
 /** A connection that stopped reading for want of memory. */
 export interface IntakeWaiter {
+  /** How many bytes have arrived since it connected. */
+  readonly receivedBytes: number;
   /** Goes on reading. */
   resumeIntake(): void;
-  /** Stops reading and asks again: its turn is over. */
-  endTurn(): void;
+  /** It had the turn and stalled: ends the connection. */
+  onStalled(): void;
 }
 
 /** Owner of the count. */
@@ -38,6 +43,10 @@ export class IntakeBudget {
     return this.#usedBytes;
   }
 
+  get isExhausted(): boolean {
+    return this.#usedBytes > this.#limitBytes;
+  }
+
   /** Counts `deltaBytes` more (or fewer) bytes held. */
   change(deltaBytes: number): void {
     this.#usedBytes += deltaBytes;
@@ -46,7 +55,7 @@ export class IntakeBudget {
 
   /** Whether `waiter` may go on reading; if not, it is resumed later. */
   mayRead(waiter: IntakeWaiter): boolean {
-    if (this.#usedBytes <= this.#limitBytes || this.#turn === waiter) return true;
+    if (!this.isExhausted || this.#turn === waiter) return true;
     this.#waiting.add(waiter);
     this.#admit();
     return !this.#waiting.has(waiter);
@@ -63,7 +72,7 @@ export class IntakeBudget {
 
   #admit(): void {
     for (const waiter of this.#waiting) {
-      if (this.#usedBytes > this.#limitBytes) {
+      if (this.isExhausted) {
         if (this.#turn !== undefined) return;
         this.#beginTurn(waiter);
       }
@@ -72,11 +81,18 @@ export class IntakeBudget {
     }
   }
 
+  /** Begins the turn of `waiter`, or goes on with it. */
   #beginTurn(waiter: IntakeWaiter): void {
+    const { receivedBytes } = waiter;
     this.#turn = waiter;
-    this.#cancelTurn = this.#clock.after(TURN_MS_MAX, () => {
+    this.#cancelTurn = this.#clock.after(TURN_MS, () => {
+      const isProgressing = waiter.receivedBytes - receivedBytes >= TURN_BYTES_MIN;
+      if (this.isExhausted && (isProgressing || this.#waiting.size === 0)) {
+        this.#beginTurn(waiter);
+        return;
+      }
       this.#endTurn();
-      waiter.endTurn();
+      if (this.isExhausted) waiter.onStalled();
       this.#admit();
     });
   }

@@ -23,6 +23,8 @@ export interface ListenerOptions {
   /** Unsent answers take too much memory. */
   isMemoryShort(): boolean;
   onAccepted(): void;
+  /** Told how many connections are open, as they come and go. */
+  onCountChange(count: number): void;
   onRejected(): void;
 }
 
@@ -32,6 +34,7 @@ export class Listener {
   readonly #connections = new Set<Connection>();
   readonly #server: TCPSocketListener<Connection | undefined>;
   #nextConnectionId = 1;
+  #isDraining = false;
   #cancelSweep = (): void => {};
 
   /** Listens at once. @throws Error with a sentence that says why it cannot */
@@ -45,13 +48,11 @@ export class Listener {
     return this.#server.port;
   }
 
-  get connectionCount(): number {
-    return this.#connections.size;
-  }
-
-  /** Takes no new connections. */
-  stopAccepting(): void {
+  /** Takes no new connections, and starts no further requests; those that run are answered. */
+  drain(): void {
+    this.#isDraining = true;
     this.#server.stop(false);
+    for (const connection of this.#connections) connection.drain();
   }
 
   /** Whether some request is still to be answered. */
@@ -79,7 +80,7 @@ export class Listener {
           data: (socket, chunk) => socket.data?.onData(chunk),
           drain: (socket) => socket.data?.onDrain(),
           close: (socket) => this.#onClose(socket),
-          error: (socket) => socket.data?.onClosed(),
+          error: (socket, error) => this.#onError(socket, error),
         },
       });
     } catch (thrown) {
@@ -89,7 +90,7 @@ export class Listener {
 
   #onOpen(socket: Socket<Connection | undefined>): void {
     const { connectionsMax, clock, shared } = this.#options;
-    if (this.#connections.size >= connectionsMax) {
+    if (this.#isDraining || this.#connections.size >= connectionsMax) {
       this.#options.onRejected();
       socket.terminate();
       return;
@@ -99,12 +100,13 @@ export class Listener {
       write: (bytes) => socket.write(bytes),
       pause: () => socket.pause(),
       resume: () => socket.resume(),
+      shutdown: () => void socket.shutdown(),
       terminate: () => socket.terminate(),
     };
     const ends = {
       id: this.#nextConnectionId,
-      remoteAddress: socket.remoteAddress,
-      localAddress: socket.localAddress,
+      remoteAddress: plainAddressOf(socket.remoteAddress),
+      localAddress: plainAddressOf(socket.localAddress),
       localPort: socket.localPort,
     };
     this.#nextConnectionId += 1;
@@ -113,6 +115,13 @@ export class Listener {
     socket.data = connection;
     this.#connections.add(connection);
     this.#options.onAccepted();
+    this.#options.onCountChange(this.#connections.size);
+  }
+
+  /** The socket failed, or a handler above threw; no close follows by itself. */
+  #onError(socket: Socket<Connection | undefined>, error: Error): void {
+    if (socket.data === undefined) socket.terminate();
+    else socket.data.close(error.message);
   }
 
   #onClose(socket: Socket<Connection | undefined>): void {
@@ -120,6 +129,7 @@ export class Listener {
     if (connection === undefined) return;
     this.#connections.delete(connection);
     connection.onClosed();
+    this.#options.onCountChange(this.#connections.size);
   }
 
   #scheduleSweep(): void {
@@ -137,4 +147,9 @@ export class Listener {
       this.#scheduleSweep();
     });
   }
+}
+
+/** An IPv4 address that a socket for both families shows as `::ffff:127.0.0.1` is told as IPv4. */
+function plainAddressOf(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "");
 }
