@@ -33,6 +33,11 @@ import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
 /** How long a stopping broker waits for running requests. */
 const DRAIN_MS_MAX = 5000;
 const DRAIN_POLL_MS = 10;
+/** A partition that a fetch session remembers takes about this much. */
+const SESSION_PARTITION_BYTES = 512;
+/** All of them together take at most this part of the memory. */
+const SESSION_MEMORY_SHARE = 1 / 16;
+const SESSION_PARTITIONS_MAX = 100_000;
 
 export interface BrokerOptions {
   readonly config: Config;
@@ -84,7 +89,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     purgatory.close();
     coordinators.close();
   });
-  const responses = new ResponseMemory(config.inFlightBytesMax / 2);
+  const responses = new ResponseMemory(config.inFlightBytesMax / 2, clock);
   const coordinatorHandlers = coordinators.handlers;
   const owners = { storage, metrics, purgatory, responses, cluster, coordinatorHandlers };
   const dispatcher = createDispatcher(options, owners);
@@ -125,8 +130,14 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
   const configs = new TopicConfigs(topicDefaultsOf(config));
   const sessions = new FetchSessionCache({
     sessionsMax: config.fetchSessionsMax,
+    partitionsMax: sessionPartitionsMaxOf(config),
     clock,
     random: systemRandom,
+    // By name or by id: the other is empty.
+    isKnown: ({ topic, topicId, index }) => {
+      const found = topic === "" ? meta.topicById(topicId) : meta.topic(topic);
+      return found !== undefined && index >= 0 && index < found.partitionCount;
+    },
   });
   const { numPartitions, partitionsMax } = config;
   const handlers = createHandlers({
@@ -148,7 +159,8 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       meta,
       sessions,
       purgatory,
-      allowanceBytes: () => Math.min(config.fetchMaxBytes, responses.allowanceBytes()),
+      memory: responses,
+      fetchMaxBytes: config.fetchMaxBytes,
       onFetched: (sizeBytes) => metrics.fetchedBytesTotal.increment(sizeBytes),
     },
     topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions, partitionsMax }),
@@ -203,6 +215,12 @@ function clusterViewOf(
       port: advertisedAddr?.port ?? connection.localPort,
     }),
   };
+}
+
+/** How many partitions all fetch sessions may remember together. */
+function sessionPartitionsMaxOf({ memoryMaxBytes }: Config): number {
+  const affordable = Math.floor((memoryMaxBytes * SESSION_MEMORY_SHARE) / SESSION_PARTITION_BYTES);
+  return Math.min(SESSION_PARTITIONS_MAX, affordable);
 }
 
 function requestObserver(metrics: Metrics) {

@@ -1,28 +1,21 @@
 /** Puts a Fetch answer together, at the moment it is written: its batches are views that do not last. */
 
 import type { CollectedBatches, ReadPlan } from "../log/log-reader.ts";
-import type { Partition } from "../log/partition.ts";
 import { ErrorCode } from "../protocol/errors.ts";
 import type {
   FetchResponseFetchableTopicResponseInput,
   FetchResponseInput,
   FetchResponsePartitionDataInput,
 } from "../protocol/generated/fetch-response.ts";
+import type { PartitionFetch } from "./fetch-plan.ts";
 import type { FetchPartition, SessionFetch } from "./fetch-session.ts";
-
-/** One partition of a request: what to read, or why not. */
-export interface PartitionFetch {
-  readonly asked: FetchPartition;
-  readonly partition: Partition | undefined;
-  errorCode: number;
-  plan: ReadPlan | undefined;
-}
 
 export interface FetchAnswer {
   readonly session: SessionFetch;
   readonly fetches: readonly PartitionFetch[];
-  /** Of all batches together; the first batch may be larger. */
+  /** Of all batches together; the first batch may be larger if `isOneBatchDue`. */
   readonly maxBytes: number;
+  readonly isOneBatchDue: boolean;
   readonly isReadCommitted: boolean;
   /** Undefined if the bytes have left memory since they were loaded; the client asks again. */
   collect(plan: ReadPlan): CollectedBatches | undefined;
@@ -44,7 +37,8 @@ export function buildFetchResponse(input: FetchAnswer): {
   let sizeBytes = 0;
   for (const fetch of input.fetches) {
     const { asked } = fetch;
-    const collected = collectWithin(input, fetch, { leftBytes, isFirst: sizeBytes === 0 });
+    const isDue = input.isOneBatchDue && sizeBytes === 0;
+    const collected = collectWithin(input, fetch, { leftBytes, isDue });
     leftBytes -= collected.sizeBytes;
     sizeBytes += collected.sizeBytes;
     if (collected.sizeBytes > 0) session.served(asked);
@@ -68,13 +62,13 @@ export function buildFetchResponse(input: FetchAnswer): {
 function collectWithin(
   input: FetchAnswer,
   { plan }: PartitionFetch,
-  room: { leftBytes: number; isFirst: boolean },
+  room: { leftBytes: number; isDue: boolean },
 ): CollectedBatches {
   if (plan === undefined) return NO_BATCHES;
   const limits = {
     ...plan.limits,
     maxBytes: Math.max(0, Math.min(plan.limits.maxBytes, room.leftBytes)),
-    isOneBatchDue: room.isFirst,
+    isOneBatchDue: room.isDue,
   };
   return input.collect({ ...plan, limits }) ?? NO_BATCHES;
 }

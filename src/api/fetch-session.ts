@@ -2,8 +2,9 @@
  * Incremental fetch sessions (KIP-227): the broker remembers which partitions a consumer reads, so
  * that its requests and the answers name only what changed.
  *
- * The cache is bounded: when it is full, a session that has not been used for `EVICTABLE_AFTER_MS`
- * makes room; if there is none, the consumer is served without a session, which always works.
+ * The cache is bounded in sessions and in the partitions of all sessions together: when it is full,
+ * sessions that have not been used for `EVICTABLE_AFTER_MS` make room; if there are none, the consumer
+ * is served without a session, which always works. So is one that asks for many partitions that do not exist.
  */
 
 import type { Clock, Random } from "../core/clock.ts";
@@ -14,6 +15,8 @@ const FULL_FETCH_EPOCH = 0;
 const CLOSE_EPOCH = -1;
 const EVICTABLE_AFTER_MS = 120_000;
 const INT32_MAX = 2 ** 31 - 1;
+/** A session that has named more partitions that do not exist is not remembered. */
+const UNKNOWN_PARTITIONS_MAX = 1000;
 /** The session id that means none. */
 export const NO_SESSION_ID = 0;
 
@@ -41,8 +44,11 @@ export interface SessionRequest {
   /** The request names topics by id, not by name. */
   readonly usesTopicIds: boolean;
   readonly partitions: readonly RequestedPartition[];
-  readonly forgotten: readonly { topic: string; topicId: string; index: number }[];
+  readonly forgotten: readonly PartitionName[];
 }
+
+/** By the topic's id or by its name, as the request's version does; the other is not looked at. */
+type PartitionName = Pick<FetchPartition, "topic" | "topicId" | "index">;
 
 /** How to answer a request. */
 export interface SessionFetch {
@@ -62,46 +68,81 @@ interface Session {
   nextEpoch: number;
   lastUsedMs: number;
   readonly partitions: Map<string, FetchPartition>;
+  /** How many partitions have been named that did not exist then. */
+  unknownCount: number;
+}
+
+export interface FetchSessionOptions {
+  readonly sessionsMax: number;
+  /** Of all sessions together. */
+  readonly partitionsMax: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  isKnown(partition: RequestedPartition): boolean;
 }
 
 export class FetchSessionCache {
-  readonly #sessionsMax: number;
-  readonly #clock: Clock;
-  readonly #random: Random;
+  readonly #options: FetchSessionOptions;
   /** Least recently used first. */
   readonly #sessions = new Map<number, Session>();
+  /** Of all sessions. */
+  #partitionCount = 0;
 
-  constructor(options: { sessionsMax: number; clock: Clock; random: Random }) {
-    this.#sessionsMax = options.sessionsMax;
-    this.#clock = options.clock;
-    this.#random = options.random;
+  constructor(options: FetchSessionOptions) {
+    this.#options = options;
   }
 
   get sessionCount(): number {
     return this.#sessions.size;
   }
 
+  /** Partitions that are remembered for all sessions. */
+  get partitionCount(): number {
+    return this.#partitionCount;
+  }
+
   /** @throws KafkaError FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR */
   open(request: SessionRequest): SessionFetch {
     if (request.sessionEpoch === CLOSE_EPOCH || request.sessionEpoch === FULL_FETCH_EPOCH) {
-      this.#sessions.delete(request.sessionId);
-      const partitions = request.partitions.map(untold);
-      const isSessionDue = request.sessionEpoch === FULL_FETCH_EPOCH && partitions.length > 0;
+      const closed = this.#sessions.get(request.sessionId);
+      if (closed !== undefined) this.#remove(closed);
+      const partitions = distinct(request);
+      const isSessionDue = request.sessionEpoch === FULL_FETCH_EPOCH && partitions.size > 0;
       const sessionId = isSessionDue ? this.#create(request, partitions) : NO_SESSION_ID;
-      return { sessionId, partitions, isIncremental: false, served: () => {} };
+      return {
+        sessionId,
+        partitions: [...partitions.values()],
+        isIncremental: false,
+        served: () => {},
+      };
     }
     const session = this.#resume(request);
-    applyChanges(session, request);
-    if (session.partitions.size === 0) this.#sessions.delete(session.sessionId);
+    const countBefore = session.partitions.size;
+    this.#applyChanges(session, request);
+    this.#partitionCount += session.partitions.size - countBefore;
+    // The answer to a session that ends is still complete; its client begins again with a full fetch.
+    if (!this.#mayKeep(session)) this.#remove(session);
     return {
-      sessionId: session.partitions.size === 0 ? NO_SESSION_ID : session.sessionId,
+      sessionId: this.#sessions.has(session.sessionId) ? session.sessionId : NO_SESSION_ID,
       partitions: [...session.partitions.values()],
       isIncremental: true,
       served: (partition) => {
-        const key = keyOf(partition);
+        const key = keyOf(partition, session.usesTopicIds);
         if (session.partitions.delete(key)) session.partitions.set(key, partition);
       },
     };
+  }
+
+  #mayKeep({ partitions, unknownCount }: Session): boolean {
+    return (
+      partitions.size > 0 &&
+      unknownCount <= UNKNOWN_PARTITIONS_MAX &&
+      this.#partitionCount <= this.#options.partitionsMax
+    );
+  }
+
+  #remove(session: Session): void {
+    if (this.#sessions.delete(session.sessionId)) this.#partitionCount -= session.partitions.size;
   }
 
   #resume(request: SessionRequest): Session {
@@ -122,53 +163,81 @@ export class FetchSessionCache {
       );
     }
     session.nextEpoch = session.nextEpoch === INT32_MAX ? 1 : session.nextEpoch + 1;
-    session.lastUsedMs = this.#clock.monotonicMs();
+    session.lastUsedMs = this.#options.clock.monotonicMs();
     this.#sessions.delete(session.sessionId);
     this.#sessions.set(session.sessionId, session);
     return session;
   }
 
   /** @returns the new session's id, or `NO_SESSION_ID` if there is no room. */
-  #create(request: SessionRequest, partitions: readonly FetchPartition[]): number {
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#sessions.size >= this.#sessionsMax) {
-      const [oldest] = this.#sessions.values();
-      if (oldest === undefined || nowMs - oldest.lastUsedMs < EVICTABLE_AFTER_MS) {
-        return NO_SESSION_ID;
-      }
-      this.#sessions.delete(oldest.sessionId);
+  #create(request: SessionRequest, partitions: Map<string, FetchPartition>): number {
+    const { clock, random } = this.#options;
+    let unknownCount = 0;
+    for (const partition of partitions.values()) {
+      if (!this.#options.isKnown(partition)) unknownCount += 1;
     }
+    if (unknownCount > UNKNOWN_PARTITIONS_MAX) return NO_SESSION_ID;
+    const nowMs = clock.monotonicMs();
+    if (!this.#makeRoom(partitions.size, nowMs)) return NO_SESSION_ID;
     let sessionId = NO_SESSION_ID;
     while (sessionId === NO_SESSION_ID || this.#sessions.has(sessionId)) {
-      sessionId = 1 + Math.floor(this.#random() * (INT32_MAX - 1));
+      sessionId = 1 + Math.floor(random() * (INT32_MAX - 1));
     }
     this.#sessions.set(sessionId, {
       sessionId,
       usesTopicIds: request.usesTopicIds,
       nextEpoch: 1,
       lastUsedMs: nowMs,
-      partitions: new Map(partitions.map((partition) => [keyOf(partition), partition])),
+      partitions,
+      unknownCount,
     });
+    this.#partitionCount += partitions.size;
     return sessionId;
   }
-}
 
-function applyChanges(session: Session, request: SessionRequest): void {
-  for (const requested of request.partitions) {
-    const known = session.partitions.get(keyOf(requested));
-    if (known === undefined) {
-      session.partitions.set(keyOf(requested), untold(requested));
-    } else {
-      known.fetchOffset = requested.fetchOffset;
-      known.maxBytes = requested.maxBytes;
-      known.currentLeaderEpoch = requested.currentLeaderEpoch;
+  /** Forgets old sessions until one more of `partitionCount` fits. @returns whether it does */
+  #makeRoom(partitionCount: number, nowMs: number): boolean {
+    const { sessionsMax, partitionsMax } = this.#options;
+    if (partitionCount > partitionsMax || sessionsMax === 0) return false;
+    for (const oldest of this.#sessions.values()) {
+      const isFull =
+        this.#sessions.size >= sessionsMax || this.#partitionCount + partitionCount > partitionsMax;
+      if (!isFull) return true;
+      if (nowMs - oldest.lastUsedMs < EVICTABLE_AFTER_MS) return false;
+      this.#remove(oldest);
     }
+    return true;
   }
-  for (const forgotten of request.forgotten) session.partitions.delete(keyOf(forgotten));
+
+  #applyChanges(session: Session, request: SessionRequest): void {
+    const { partitions, usesTopicIds } = session;
+    for (const requested of request.partitions) {
+      const key = keyOf(requested, usesTopicIds);
+      const known = partitions.get(key);
+      if (known === undefined) {
+        partitions.set(key, untold(requested));
+        if (!this.#options.isKnown(requested)) session.unknownCount += 1;
+      } else {
+        known.fetchOffset = requested.fetchOffset;
+        known.maxBytes = requested.maxBytes;
+        known.currentLeaderEpoch = requested.currentLeaderEpoch;
+      }
+    }
+    for (const forgotten of request.forgotten) partitions.delete(keyOf(forgotten, usesTopicIds));
+  }
 }
 
-function keyOf({ topic, topicId, index }: { topic: string; topicId: string; index: number }) {
-  return `${topic}/${topicId}/${index}`;
+/** Each partition once; of one that is named several times, the last. */
+function distinct({ partitions, usesTopicIds }: SessionRequest): Map<string, FetchPartition> {
+  const found = new Map<string, FetchPartition>();
+  for (const partition of partitions) {
+    found.set(keyOf(partition, usesTopicIds), untold(partition));
+  }
+  return found;
+}
+
+function keyOf({ topic, topicId, index }: PartitionName, usesTopicIds: boolean): string {
+  return `${usesTopicIds ? topicId : topic}/${index}`;
 }
 
 function untold(requested: RequestedPartition): FetchPartition {

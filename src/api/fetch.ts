@@ -4,14 +4,15 @@
  * Batches are served as they are stored, from the WAL's slab or its files, up to the high watermark.
  * A request that finds less than `minBytes` waits in the purgatory and is woken by the sync that
  * makes a batch durable. At least one batch is returned whatever the limits, so that a consumer
- * never stands still; otherwise only whole batches within them.
+ * never stands still; otherwise only whole batches within them. Only when no memory can be had while
+ * the request may wait, its answer holds no batches.
  *
  * Deviations from Kafka: no partial batch at the end of the limit; `read_committed` sees what
  * `read_uncommitted` sees while there are no transactions; followers are not served.
  */
 
 import type { LogManager } from "../log/log-manager.ts";
-import { collectRead, isLoaded, loadRead, planRead } from "../log/log-reader.ts";
+import { collectRead } from "../log/log-reader.ts";
 import type { Partition } from "../log/partition.ts";
 import type { Purgatory } from "../log/purgatory.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
@@ -23,13 +24,28 @@ import {
   writeFetchResponse,
 } from "../protocol/generated/fetch-response.ts";
 import type { Wal } from "../wal/wal.ts";
-import { buildFetchResponse, type PartitionFetch } from "./fetch-response.ts";
-import type { FetchPartition, FetchSessionCache, SessionRequest } from "./fetch-session.ts";
-import type { BodyWriter, Handler, RequestContext } from "./handler.ts";
+import type { AnswerMemory } from "./fetch-memory.ts";
+import {
+  isGone,
+  type LoadedFetch,
+  type PartitionFetch,
+  planAndLoad,
+  refuseDeleted,
+} from "./fetch-plan.ts";
+import { buildFetchResponse } from "./fetch-response.ts";
+import type {
+  FetchPartition,
+  FetchSessionCache,
+  SessionFetch,
+  SessionRequest,
+} from "./fetch-session.ts";
+import type { BodyWriter, Handler, HandlerResult, RequestContext } from "./handler.ts";
 import { checkLeaderEpoch } from "./topics/leader-epoch.ts";
 
 /** First version that names topics by id. */
 const TOPIC_ID_VERSION = 13;
+/** The answer to a client that has gone. */
+const UNREAD: FetchResponseInput = { errorCode: ErrorCode.none, throttleTimeMs: 0, responses: [] };
 /** Isolation level on the wire. */
 const READ_COMMITTED = 1;
 
@@ -39,8 +55,9 @@ export interface FetchOwners {
   readonly meta: MetaStore;
   readonly sessions: FetchSessionCache;
   readonly purgatory: Purgatory;
-  /** Limit of one answer's batches in bytes at the moment, whatever the client asks. */
-  allowanceBytes(): number;
+  readonly memory: AnswerMemory;
+  /** Limit of one answer's batches in bytes, whatever the client asks. */
+  readonly fetchMaxBytes: number;
   /** Told how many bytes of batches were sent. */
   onFetched(sizeBytes: number): void;
 }
@@ -61,31 +78,68 @@ async function fetch(
   owners: FetchOwners,
   context: RequestContext,
   request: FetchRequest,
-): Promise<BodyWriter> {
-  const session = owners.sessions.open(sessionRequestOf(request, context.apiVersion, owners.meta));
-  const fetches = session.partitions.map((asked) => locate(owners, context.apiVersion, asked));
-  const isSatisfied = (): boolean => hasEnough(fetches, request.minBytes);
-  if (request.maxWaitMs > 0 && !isSatisfied()) {
+): Promise<HandlerResult<FetchResponseInput>> {
+  const { wal, memory } = owners;
+  const { connection, apiVersion } = context;
+  const session = owners.sessions.open(sessionRequestOf(request, apiVersion));
+  const fetches = session.partitions.map((asked) => locate(owners, apiVersion, asked));
+  const { maxWaitMs, minBytes } = request;
+  const largestBytes = Math.min(request.maxBytes, owners.fetchMaxBytes);
+  // Never waits for more than the answer may hold.
+  const isSatisfied = (): boolean =>
+    hasEnough(fetches, Math.min(minBytes, largestBytes, memory.allowanceBytes()));
+  if (maxWaitMs > 0 && !isSatisfied()) {
     await owners.purgatory.wait({
       partitions: fetches.flatMap(({ partition }) => partition ?? []),
-      maxWaitMs: request.maxWaitMs,
+      maxWaitMs,
       isSatisfied,
-      onAbandon: (listener) => context.connection.onClose(listener),
+      onAbandon: (listener) => connection.onClose(listener),
     });
+    if (isGone(connection)) return UNREAD;
   }
-  const maxBytes = Math.min(request.maxBytes, owners.allowanceBytes());
-  await planAndLoad(owners.wal, fetches, maxBytes);
+  const maxBytes = Math.min(largestBytes, memory.allowanceBytes());
+  const loaded = await planAndLoad({ wal, memory, connection, fetches, maxBytes, maxWaitMs });
+  if (loaded.kind === "abandoned") return UNREAD;
+  return answerWriter(owners, { context, request, session, fetches, loaded, maxBytes });
+}
+
+interface Answer {
+  readonly context: RequestContext;
+  readonly request: FetchRequest;
+  readonly session: SessionFetch;
+  readonly fetches: readonly PartitionFetch[];
+  readonly loaded: LoadedFetch;
+  readonly maxBytes: number;
+}
+
+/** Writes the answer when its turn comes, and then gives back what was reserved for it. */
+function answerWriter(owners: FetchOwners, answer: Answer): BodyWriter {
+  const { wal, memory } = owners;
+  const { request, session, fetches, loaded } = answer;
+  const reservation = loaded.kind === "reserved" ? loaded.reservation : undefined;
+  reservation?.settle();
+  const release = (): void => reservation?.release();
+  // If the client has gone meanwhile, this releases at once.
+  const removeRelease = reservation && answer.context.connection.onClose(release);
   return (writer, apiVersion) => {
-    // Views of the slab are valid only now, while the response is being written.
-    const built = buildFetchResponse({
-      session,
-      fetches,
-      maxBytes,
-      isReadCommitted: request.isolationLevel === READ_COMMITTED,
-      collect: (plan) => collectRead(owners.wal, plan),
-    });
-    owners.onFetched(built.sizeBytes);
-    writeFetchResponse(writer, built.response, apiVersion);
+    try {
+      refuseDeleted(fetches);
+      const freeBytes = memory.isExhausted ? 0 : memory.allowanceBytes();
+      // Views of the slab are valid only now, while the response is being written.
+      const built = buildFetchResponse({
+        session,
+        fetches,
+        maxBytes: Math.min(answer.maxBytes, Math.max(reservation?.sizeBytes ?? 0, freeBytes)),
+        isOneBatchDue: reservation !== undefined || freeBytes > 0,
+        isReadCommitted: request.isolationLevel === READ_COMMITTED,
+        collect: (plan) => collectRead(wal, plan),
+      });
+      owners.onFetched(built.sizeBytes);
+      writeFetchResponse(writer, built.response, apiVersion);
+    } finally {
+      removeRelease?.();
+      release();
+    }
   };
 }
 
@@ -93,13 +147,14 @@ function locate(owners: FetchOwners, apiVersion: number, asked: FetchPartition):
   const isById = apiVersion >= TOPIC_ID_VERSION;
   const topic = isById ? owners.meta.topicById(asked.topicId) : owners.meta.topic(asked.topic);
   const partition = topic && owners.logs.partition(topic.topicId, asked.index);
+  const plan = undefined;
+  const deletedCode = isById ? ErrorCode.unknownTopicId : ErrorCode.unknownTopicOrPartition;
   if (partition === undefined) {
-    const isIdUnknown = isById && topic === undefined;
-    const errorCode = isIdUnknown ? ErrorCode.unknownTopicId : ErrorCode.unknownTopicOrPartition;
-    return { asked, partition, errorCode, plan: undefined };
+    const errorCode = topic === undefined ? deletedCode : ErrorCode.unknownTopicOrPartition;
+    return { asked, partition, deletedCode, errorCode, plan };
   }
   const errorCode = refusalOf(owners.logs.leaderEpoch, partition, asked);
-  return { asked, partition, errorCode, plan: undefined };
+  return { asked, partition, deletedCode, errorCode, plan };
 }
 
 /** Why the partition cannot be read as asked; NONE if it can. */
@@ -127,63 +182,24 @@ function hasEnough(fetches: readonly PartitionFetch[], minBytes: number): boolea
   return missingBytes <= 0;
 }
 
-/** Decides what to read of each partition, in order, and gets into memory what is not there. */
-async function planAndLoad(
-  wal: Wal,
-  fetches: readonly PartitionFetch[],
-  maxBytes: number,
-): Promise<void> {
-  let leftBytes = maxBytes;
-  let isOneBatchDue = true;
-  for (const fetch of fetches) {
-    const { asked, partition } = fetch;
-    if (partition === undefined || fetch.errorCode !== ErrorCode.none) continue;
-    if (partition.isDeleted) fetch.errorCode = ErrorCode.unknownTopicOrPartition;
-    if (partition.isDeleted) continue;
-    if (leftBytes <= 0 && !isOneBatchDue) break;
-    const plan = planRead(partition, {
-      offset: asked.fetchOffset,
-      endOffset: partition.highWatermark,
-      maxBytes: Math.max(0, Math.min(asked.maxBytes, leftBytes)),
-      isOneBatchDue,
-    });
-    if (plan.runs.length === 0) continue;
-    isOneBatchDue = false;
-    leftBytes -= partition.availableBytes(asked.fetchOffset, plan.limits.maxBytes);
-    fetch.plan = plan;
-    try {
-      if (!isLoaded(wal, plan)) await loadRead(wal, plan);
-    } catch (thrown) {
-      fetch.errorCode = errorCodeOf(thrown);
-      fetch.plan = undefined;
-    }
-  }
-}
-
-function sessionRequestOf(
-  request: FetchRequest,
-  apiVersion: number,
-  meta: MetaStore,
-): SessionRequest {
-  const isById = apiVersion >= TOPIC_ID_VERSION;
-  const nameOf = (topic: { topic: string; topicId: string }): string =>
-    isById ? (meta.topicById(topic.topicId)?.name ?? "") : topic.topic;
+/** Each partition by the topic's name or by its id: the other is empty. */
+function sessionRequestOf(request: FetchRequest, apiVersion: number): SessionRequest {
   return {
     sessionId: request.sessionId,
     sessionEpoch: request.sessionEpoch,
-    usesTopicIds: isById,
-    partitions: request.topics.flatMap((topic) =>
-      topic.partitions.map((partition) => ({
-        topic: nameOf(topic),
-        topicId: topic.topicId,
+    usesTopicIds: apiVersion >= TOPIC_ID_VERSION,
+    partitions: request.topics.flatMap(({ topic, topicId, partitions }) =>
+      partitions.map((partition) => ({
+        topic,
+        topicId,
         index: partition.partition,
         fetchOffset: partition.fetchOffset,
         maxBytes: partition.partitionMaxBytes,
         currentLeaderEpoch: partition.currentLeaderEpoch,
       })),
     ),
-    forgotten: request.forgottenTopicsData.flatMap((topic) =>
-      topic.partitions.map((index) => ({ topic: nameOf(topic), topicId: topic.topicId, index })),
+    forgotten: request.forgottenTopicsData.flatMap(({ topic, topicId, partitions }) =>
+      partitions.map((index) => ({ topic, topicId, index })),
     ),
   };
 }

@@ -20,8 +20,10 @@ import type { Partition } from "./partition.ts";
 
 /** Two runs at most this far apart in a file are read at once. */
 const READ_GAP_BYTES_MAX = 32 * 1024;
-/** One read from a file at most. */
+/** One read from a file at most, but for a larger batch. */
 const READ_BYTES_MAX = 1024 * 1024;
+/** What a loaded run takes beside its bytes, about. */
+const RUN_OVERHEAD_BYTES = 256;
 
 /** What to read of a partition. */
 export interface ReadLimits {
@@ -69,13 +71,27 @@ export function planRead(partition: Partition, limits: ReadLimits): ReadPlan {
   return { limits, runs };
 }
 
-/** Whether everything is in memory, so that `collectRead` works without `loadRead`. */
-export function isLoaded(wal: Wal, plan: ReadPlan): boolean {
-  return plan.runs.every(
-    (run) =>
-      run.loaded !== undefined ||
-      (!run.isLegacy && wal.viewOf(run.address, run.spanBytes) !== undefined),
-  );
+/**
+ * How much memory `loadRead` takes at most, its buffers included; 0 if everything is in memory, so that
+ * `collectRead` works without it.
+ */
+export function bytesToLoad(wal: Wal, plan: ReadPlan): number {
+  let keptBytes = 0;
+  let passingBytesMax = 0;
+  let first = 0;
+  while (first < plan.runs.length) {
+    const run = plan.runs[first];
+    if (run === undefined || isInMemory(wal, run)) {
+      first += 1;
+      continue;
+    }
+    const group = neighboursFrom(wal, plan.runs, first);
+    const { lengthBytes, isSparse, spanBytes } = readOf(group);
+    keptBytes += group.length * RUN_OVERHEAD_BYTES + (isSparse ? spanBytes : lengthBytes);
+    if (isSparse) passingBytesMax = Math.max(passingBytesMax, lengthBytes);
+    first += Math.max(1, group.length);
+  }
+  return keptBytes + passingBytesMax;
 }
 
 /**
@@ -139,8 +155,8 @@ function neighboursFrom(wal: Wal, runs: readonly PlannedRun[], first: number): P
   const group: PlannedRun[] = [];
   for (let index = first; index < runs.length; index += 1) {
     const run = runs[index];
-    if (run === undefined || run.loaded !== undefined) break;
-    if (!run.isLegacy && wal.viewOf(run.address, run.spanBytes) !== undefined) break;
+    if (run === undefined) break;
+    if (isInMemory(wal, run)) break;
     const start = group[0];
     const last = group.at(-1);
     if (start !== undefined && last !== undefined) {
@@ -154,16 +170,33 @@ function neighboursFrom(wal: Wal, runs: readonly PlannedRun[], first: number): P
   return group;
 }
 
-async function loadNeighbours(wal: Wal, group: readonly PlannedRun[]): Promise<void> {
+function isInMemory(wal: Wal, run: PlannedRun): boolean {
+  if (run.loaded !== undefined) return true;
+  return !run.isLegacy && wal.viewOf(run.address, run.spanBytes) !== undefined;
+}
+
+/** What one read of neighbours brings: `isSparse` if less than half of it is wanted. */
+function readOf(group: readonly PlannedRun[]) {
   const first = group[0];
   const last = group.at(-1);
-  if (first === undefined || last === undefined) return;
-  const bytes = new Uint8Array(last.address + last.spanBytes - first.address);
+  const lengthBytes = first && last ? last.address + last.spanBytes - first.address : 0;
+  let spanBytes = 0;
+  for (const run of group) spanBytes += run.spanBytes;
+  return { lengthBytes, spanBytes, isSparse: spanBytes < lengthBytes / 2 };
+}
+
+async function loadNeighbours(wal: Wal, group: readonly PlannedRun[]): Promise<void> {
+  const first = group[0];
+  if (first === undefined) return;
+  const { lengthBytes, isSparse } = readOf(group);
+  const bytes = new Uint8Array(lengthBytes);
   await wal.read(first.address, bytes, 0, bytes.length);
   for (const run of group) {
     const start = run.address - first.address;
     const span = bytes.subarray(start, start + run.spanBytes);
-    run.loaded = run.isLegacy ? batchOfLegacyPayload(span) : checked(span, run);
+    if (run.isLegacy) run.loaded = batchOfLegacyPayload(span);
+    // A view would keep what lies between in memory.
+    else run.loaded = checked(isSparse ? span.slice() : span, run);
   }
 }
 

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import {
   FetchSessionCache,
+  type FetchSessionOptions,
   NO_SESSION_ID,
   type RequestedPartition,
   type SessionRequest,
@@ -34,8 +35,23 @@ function request(values: Partial<SessionRequest>): SessionRequest {
   return { ...none, ...values };
 }
 
-function cacheOf(sessionsMax: number, clock: Clock = new ManualClock()): FetchSessionCache {
-  return new FetchSessionCache({ sessionsMax, clock, random: seededRandom(1) });
+function cacheOf(
+  sessionsMax: number,
+  clock: Clock = new ManualClock(),
+  changes: Partial<FetchSessionOptions> = {},
+): FetchSessionCache {
+  return new FetchSessionCache({
+    sessionsMax,
+    partitionsMax: 100_000,
+    clock,
+    random: seededRandom(1),
+    isKnown: () => true,
+    ...changes,
+  });
+}
+
+function partitions(count: number, start = 0): RequestedPartition[] {
+  return Array.from({ length: count }, (_, index) => partition(start + index));
 }
 
 function codeOf(action: () => unknown): number | undefined {
@@ -114,4 +130,61 @@ test("fetch session: session ids are positive int32", () => {
     expect(sessionId).toBeLessThanOrEqual(INT32_MAX);
   }
   expect(cache.sessionCount).toBe(1000);
+});
+
+test("fetch session: the partitions of all sessions together are bounded", () => {
+  const clock = new ManualClock();
+  const cache = cacheOf(10, clock, { partitionsMax: 100 });
+  expect(cache.open(request({ partitions: partitions(101) })).sessionId).toBe(NO_SESSION_ID);
+  const first = cache.open(request({ partitions: partitions(60) }));
+  expect(first.sessionId).not.toBe(NO_SESSION_ID);
+  const second = cache.open(request({ partitions: partitions(60) }));
+  expect(second.sessionId).toBe(NO_SESSION_ID);
+  expect(second.partitions.length).toBe(60);
+  expect(cache.partitionCount).toBe(60);
+  clock.timeMs = 120_000;
+  expect(cache.open(request({ partitions: partitions(60) })).sessionId).not.toBe(NO_SESSION_ID);
+  expect(cache.partitionCount).toBe(60);
+});
+
+test("fetch session: one that grows beyond the bound is answered whole and ends", () => {
+  const cache = cacheOf(10, new ManualClock(), { partitionsMax: 100 });
+  const { sessionId } = cache.open(request({ partitions: partitions(60) }));
+  const grown = cache.open(request({ sessionId, sessionEpoch: 1, partitions: partitions(60, 60) }));
+  expect(grown.sessionId).toBe(NO_SESSION_ID);
+  expect(grown.partitions.length).toBe(120);
+  expect([cache.sessionCount, cache.partitionCount]).toEqual([0, 0]);
+});
+
+test("fetch session: many partitions that do not exist are not remembered", () => {
+  const cache = cacheOf(10, new ManualClock(), { isKnown: ({ index }) => index < 5 });
+  expect(cache.open(request({ partitions: partitions(2000) })).sessionId).toBe(NO_SESSION_ID);
+  const { sessionId } = cache.open(request({ partitions: partitions(10) }));
+  expect(sessionId).not.toBe(NO_SESSION_ID);
+  const more = request({ sessionId, sessionEpoch: 1, partitions: partitions(2000, 10) });
+  expect(cache.open(more).sessionId).toBe(NO_SESSION_ID);
+  expect(cache.partitionCount).toBe(0);
+});
+
+test("fetch session: a topic named by id is forgotten by its id alone, and by name by its name", () => {
+  for (const usesTopicIds of [true, false]) {
+    const cache = cacheOf(10);
+    const both = [partition(0), partition(1)];
+    const { sessionId } = cache.open(request({ usesTopicIds, partitions: both }));
+    const name = usesTopicIds ? { topic: "", topicId: "id" } : { topic: "t", topicId: "" };
+    const forgotten = [{ ...name, index: 0 }];
+    const next = cache.open(request({ usesTopicIds, sessionId, sessionEpoch: 1, forgotten }));
+    expect(next.partitions.map(({ index }) => index)).toEqual([1]);
+  }
+});
+
+test("fetch session: a partition that a full request names twice is fetched once, as named last", () => {
+  for (const sessionEpoch of [0, -1]) {
+    const twice = [partition(0, 5), partition(1), partition(0, 7)];
+    const { partitions: asked } = cacheOf(10).open(request({ sessionEpoch, partitions: twice }));
+    expect(asked.map(({ index, fetchOffset }) => [index, fetchOffset])).toEqual([
+      [0, 7],
+      [1, 0],
+    ]);
+  }
 });
