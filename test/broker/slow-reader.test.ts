@@ -1,12 +1,14 @@
 /** A client that does not read: its answers wait in bounded memory, all of them arrive, others are served meanwhile. */
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { PipelinedClient } from "./pipelined-client.ts";
 import { RunningBroker } from "./running-broker.ts";
 
-const VALUE_BYTES = 500_000;
+const VALUE_BYTES = 200_000;
 const BATCH_COUNT = 20;
+
+setDefaultTimeout(30_000);
 
 let broker: RunningBroker;
 let client: PipelinedClient;
