@@ -7,25 +7,12 @@ import { readdirSync, readFileSync } from "node:fs";
 /** `getconf CLK_TCK`; it is 100 on every Linux that Bun runs on. */
 const TICKS_PER_SECOND = 100;
 const KIB = 1024;
+/** Between two looks at the threads of a process. */
+const THREADS_PAUSE_MS = 100;
 
 /** CPU time of a process and its threads since its start, those that have ended included. */
 export function cpuSecondsOf(pid: number): number {
   return readStat(`/proc/${pid}/stat`).cpuSeconds;
-}
-
-/** CPU time of the threads that live and are as urgent as the process: Chronik's search index lowers its own. */
-function foregroundCpuSecondsOf(pid: number): number {
-  const processNice = readStat(`/proc/${pid}/stat`).nice;
-  let sumSeconds = 0;
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    try {
-      const { cpuSeconds, nice } = readStat(`/proc/${pid}/task/${thread}/stat`);
-      if (nice <= processNice) sumSeconds += cpuSeconds;
-    } catch {
-      // It has just ended.
-    }
-  }
-  return sumSeconds;
 }
 
 function readStat(file: string): { readonly cpuSeconds: number; readonly nice: number } {
@@ -71,7 +58,7 @@ export class UsageWatch {
   readonly #pid: number | undefined;
   readonly #startMs = performance.now();
   readonly #brokerStart: number;
-  readonly #foregroundStart: number;
+  readonly #background: BackgroundThreads | undefined;
   readonly #machineStart = machineCpuSeconds();
   readonly #ownStart = ownCpuSeconds();
 
@@ -79,7 +66,7 @@ export class UsageWatch {
   constructor(pid?: number) {
     this.#pid = pid;
     this.#brokerStart = pid === undefined ? 0 : cpuSecondsOf(pid);
-    this.#foregroundStart = pid === undefined ? 0 : foregroundCpuSecondsOf(pid);
+    this.#background = pid === undefined ? undefined : new BackgroundThreads(pid);
   }
 
   /** @param clientCpuSeconds of clients that have ended since the start */
@@ -87,13 +74,55 @@ export class UsageWatch {
     const pid = this.#pid;
     const wallSeconds = (performance.now() - this.#startMs) / 1000;
     const brokerCpuSeconds = pid === undefined ? 0 : cpuSecondsOf(pid) - this.#brokerStart;
-    const foregroundCpuSeconds =
-      pid === undefined ? 0 : foregroundCpuSecondsOf(pid) - this.#foregroundStart;
+    const foregroundCpuSeconds = brokerCpuSeconds - (this.#background?.stop() ?? 0);
     const ownSeconds = ownCpuSeconds() - this.#ownStart;
     const machineSeconds = machineCpuSeconds() - this.#machineStart;
     const othersSeconds = machineSeconds - brokerCpuSeconds - clientCpuSeconds - ownSeconds;
     const othersCores = Math.max(0, othersSeconds / wallSeconds);
     return { wallSeconds, brokerCpuSeconds, foregroundCpuSeconds, othersCores };
+  }
+}
+
+/**
+ * Watches the threads of a process that are less urgent than itself: Chronik's search index lowers its own. They come
+ * and go, and the system forgets what a thread used when it ends; so they are looked at again and again.
+ */
+class BackgroundThreads {
+  readonly #pid: number;
+  readonly #processNice: number;
+  /** CPU seconds at the start, and when last looked at; those of a thread that came later start at 0. */
+  readonly #threads = new Map<string, { readonly start: number; last: number }>();
+  readonly #timer: Timer;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#processNice = readStat(`/proc/${pid}/stat`).nice;
+    this.#look({ isFirst: true });
+    this.#timer = setInterval(() => this.#look({ isFirst: false }), THREADS_PAUSE_MS);
+    this.#timer.unref();
+  }
+
+  /** @returns the CPU seconds that they used since the start */
+  stop(): number {
+    clearInterval(this.#timer);
+    this.#look({ isFirst: false });
+    return [...this.#threads.values()].reduce((sum, { start, last }) => sum + last - start, 0);
+  }
+
+  #look({ isFirst }: { isFirst: boolean }): void {
+    try {
+      for (const thread of readdirSync(`/proc/${this.#pid}/task`)) this.#lookAt(thread, isFirst);
+    } catch {
+      // One has just ended, or the whole process: what was seen of it counts, the next look sees the rest.
+    }
+  }
+
+  #lookAt(thread: string, isFirst: boolean): void {
+    const { cpuSeconds, nice } = readStat(`/proc/${this.#pid}/task/${thread}/stat`);
+    if (nice <= this.#processNice) return;
+    const known = this.#threads.get(thread);
+    if (known) known.last = cpuSeconds;
+    else this.#threads.set(thread, { start: isFirst ? cpuSeconds : 0, last: cpuSeconds });
   }
 }
 

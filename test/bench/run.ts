@@ -7,7 +7,8 @@
  * record counts and durations, for trying the bench itself; `--write` keeps the results: a file in `results/` and
  * RESULTS.md; `--source` runs the source tree; `--flag=--log-level=warn` hands a flag to Chronik. Every measurement
  * of the last run is in `.cache/bench/latest.json`. A machine with nothing else to do needs about a quarter of an
- * hour. Exit code 1 if a workload failed; a target that was missed is a result, not a failure.
+ * hour. Not to be run under `nice`: threads of lowered priority are told apart. Exit code 1 if a workload failed; a
+ * target that was missed is a result, not a failure.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
