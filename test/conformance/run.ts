@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { Broker, type BrokerKind } from "./broker.ts";
 import { chronik, kafka } from "./broker-kinds.ts";
 import { CLIENTS, type Client } from "./clients.ts";
+import { withLock } from "./lock.ts";
 import { LossyProxy } from "./lossy-proxy.ts";
 import { CACHE_DIRECTORY, PROJECT_DIRECTORY } from "./paths.ts";
 import { type Outcome, type RunResults, terminalTable, writeResults } from "./results.ts";
@@ -49,8 +50,11 @@ const { values: options } = parseArgs({
 const directory = join(CACHE_DIRECTORY, `run-${options.peer ? "kafka" : "chronik"}`);
 const outcomes: Outcome[] = [];
 
-/** Kafka waits this long for a killed broker's session to end before it lets the new one in: 9 s by default. */
-const QUICK_SESSION = ["broker.session.timeout.ms=1500", "broker.heartbeat.interval.ms=300"];
+/**
+ * A killed broker's session must end before Kafka lets the new one in: 9 s by default. Much shorter, and a busy
+ * machine fences a broker that lives.
+ */
+const QUICK_SESSION = ["broker.session.timeout.ms=5000", "broker.heartbeat.interval.ms=500"];
 
 function brokerKind(advertised?: LossyProxy): BrokerKind {
   if (!options.peer) {
@@ -180,4 +184,5 @@ async function main(): Promise<number> {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
-process.exit(await main());
+mkdirSync(CACHE_DIRECTORY, { recursive: true });
+process.exit(await withLock(`${directory}.lock`, main));

@@ -125,7 +125,7 @@ serve({
     withAdmin(async (admin) => {
       const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
       const wanted = { topic, numPartitions: partitions, replicationFactor: 1, configEntries };
-      const isCreated = await admin.createTopics({ topics: [wanted], waitForLeaders: true });
+      const isCreated = await admin.createTopics({ topics: [wanted], waitForLeaders: false });
       if (!isCreated) throw new Error("The topic exists."); // The library says it by a boolean.
     }),
   createPartitions: ({ topic, total }) =>
