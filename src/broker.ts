@@ -25,6 +25,7 @@ import { createMetrics, type Metrics } from "./core/metrics.ts";
 import { Purgatory } from "./log/purgatory.ts";
 import { TopicAdmin } from "./meta/topic-admin.ts";
 import { TopicConfigs } from "./meta/topic-configs.ts";
+import { BufferPool } from "./network/buffer-pool.ts";
 import { IntakeBudget } from "./network/intake-budget.ts";
 import { Listener } from "./network/listener.ts";
 import { ResponseMemory } from "./network/response-memory.ts";
@@ -188,6 +189,7 @@ function createListener(
       dispatcher,
       clock,
       logger,
+      bufferPool: new BufferPool(),
       intake: new IntakeBudget(config.inFlightBytesMax / 2, clock),
       frameBytesLimit: Math.min(config.frameBytesLimit, config.inFlightBytesMax),
       inFlightRequestsMax: config.connectionInFlightRequestsMax,

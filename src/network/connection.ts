@@ -15,6 +15,7 @@ import type { ClientConnection } from "../api/handler.ts";
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { Writer } from "../protocol/writer.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 import { FrameBuffer } from "./frame-buffer.ts";
 import type { IntakeBudget, IntakeWaiter } from "./intake-budget.ts";
 
@@ -33,6 +34,7 @@ export interface ByteSocket {
 export interface ConnectionShared {
   readonly dispatcher: Dispatcher;
   readonly intake: IntakeBudget;
+  readonly bufferPool: BufferPool;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly frameBytesLimit: number;
@@ -66,8 +68,11 @@ const ENDING_MS_MAX = 10_000;
 /** So much of what still comes is read and dropped: closing over unread bytes would lose answers. */
 const DISCARDED_BYTES_MAX = 1024 * 1024;
 
+/** What the shared writer keeps: most answers to Fetch fit, so it need not grow for each. */
+const SHARED_WRITER_BYTES_MAX = 8 * 1024 * 1024;
+
 /** Every connection encodes into it and hands it to its socket before giving up control. */
-const sharedWriter = new Writer(64 * 1024);
+const sharedWriter = new Writer(64 * 1024, SHARED_WRITER_BYTES_MAX);
 
 /** The owner of one socket's order. */
 export class Connection implements ClientConnection, IntakeWaiter {
@@ -108,7 +113,7 @@ export class Connection implements ClientConnection, IntakeWaiter {
     this.localAddress = ends.localAddress;
     this.localPort = ends.localPort;
     this.lastActiveMs = shared.clock.monotonicMs();
-    this.#frames = new FrameBuffer(shared.frameBytesLimit);
+    this.#frames = new FrameBuffer(shared.frameBytesLimit, shared.bufferPool);
   }
 
   /** Whether a request has been started and not answered. */

@@ -8,6 +8,7 @@
  */
 
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 
 const LENGTH_BYTES = 4;
 /** An own buffer up to this size is kept for the next frame. */
@@ -17,6 +18,7 @@ const EMPTY = new Uint8Array(0);
 /** The bytes that have arrived and are not consumed. */
 export class FrameBuffer {
   readonly #frameBytesLimit: number;
+  readonly #pool: BufferPool;
   #bytes: Uint8Array = EMPTY;
   #isOwned = true;
   /** What the frame in use is a view of; more bytes may have moved on to another buffer since. */
@@ -24,8 +26,10 @@ export class FrameBuffer {
   #start = 0;
   #end = 0;
 
-  constructor(frameBytesLimit: number) {
+  /** `pool` lends the own buffers; nobody may use a frame of one after `consume`. */
+  constructor(frameBytesLimit: number, pool: BufferPool) {
     this.#frameBytesLimit = frameBytesLimit;
+    this.#pool = pool;
   }
 
   /** Memory held: the own buffer, or the chunk until `settle`, and what a frame in use keeps. */
@@ -88,6 +92,7 @@ export class FrameBuffer {
   settle(): void {
     if (this.#start === this.#end) {
       if (!this.#isOwned || this.#bytes.length > KEPT_BYTES_MAX) {
+        this.#giveBack();
         this.#bytes = EMPTY;
         this.#isOwned = true;
       }
@@ -129,11 +134,17 @@ export class FrameBuffer {
     const length = this.#lengthAtHead() ?? 0;
     const frameBytes = LENGTH_BYTES + (this.#isAcceptable(length) ? length : 0);
     const capacityBytes = Math.max(neededBytes, Math.min(frameBytes, neededBytes * 2));
-    const bytes = new Uint8Array(capacityBytes);
+    const bytes = this.#pool.take(capacityBytes);
     bytes.set(this.#bytes.subarray(this.#start, this.#end));
     this.#end -= this.#start;
     this.#start = 0;
+    this.#giveBack();
     this.#bytes = bytes;
     this.#isOwned = true;
+  }
+
+  /** The own buffer goes back to the pool, unless a frame of it is in use. */
+  #giveBack(): void {
+    if (this.#isOwned && this.#inUse !== this.#bytes) this.#pool.give(this.#bytes);
   }
 }

@@ -5,12 +5,13 @@
  * A writer is reused: `reset` starts over, and gives memory back after an unusually large use.
  */
 
+import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
 import type { UnknownTaggedField } from "./reader.ts";
 import { setUuid, UUID_BYTES } from "./uuid.ts";
 
 const TWO_POW_32 = 2 ** 32;
-/** A buffer above this size is given back by `reset`. */
+/** A buffer above this size is given back by `reset`, unless a writer is told otherwise. */
 const KEPT_BYTES_MAX = 1024 * 1024;
 /** Up to this many characters a loop over ASCII beats a call of the encoder. */
 const ASCII_LOOP_LENGTH_MAX = 48;
@@ -23,11 +24,14 @@ export class Writer {
   /** Where the next byte goes; the number of bytes written. */
   position = 0;
   readonly #initialBytes: number;
+  readonly #keptBytesMax: number;
   #bytes: Uint8Array;
   #view: DataView;
 
-  constructor(capacityBytes = 1024) {
+  /** @param keptBytesMax what `reset` keeps at most, for the next use */
+  constructor(capacityBytes = 1024, keptBytesMax = KEPT_BYTES_MAX) {
     this.#initialBytes = capacityBytes;
+    this.#keptBytesMax = Math.max(keptBytesMax, capacityBytes);
     this.#bytes = new Uint8Array(capacityBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
@@ -35,9 +39,7 @@ export class Writer {
   /** Starts over. What `bytesWritten` returned before is no longer valid. */
   reset(): void {
     this.position = 0;
-    if (this.#bytes.length > Math.max(KEPT_BYTES_MAX, this.#initialBytes)) {
-      this.#replace(this.#initialBytes);
-    }
+    if (this.#bytes.length > this.#keptBytesMax) this.#replace(this.#initialBytes);
   }
 
   /** A view of everything written; valid until the next write or `reset`. */
@@ -286,7 +288,7 @@ export class Writer {
   }
 
   #replace(capacityBytes: number): void {
-    this.#bytes = new Uint8Array(capacityBytes);
+    this.#bytes = uninitializedBytes(capacityBytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
 }

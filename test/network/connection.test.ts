@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { Dispatcher } from "../../src/api/dispatcher.ts";
 import { type AnyHandler, type BegunRequest, NO_RESPONSE } from "../../src/api/handler.ts";
 import { createLogger } from "../../src/core/logger.ts";
+import { BufferPool } from "../../src/network/buffer-pool.ts";
 import { type ByteSocket, Connection } from "../../src/network/connection.ts";
 import { IntakeBudget } from "../../src/network/intake-budget.ts";
 import { ApiKey } from "../../src/protocol/generated/api-keys.ts";
@@ -53,6 +54,7 @@ class Stage implements ByteSocket {
     const ends = { id: 1, remoteAddress: "client", localAddress: "broker", localPort: 9092 };
     this.connection = new Connection(this, ends, {
       ...{ dispatcher, intake, clock, logger, frameBytesLimit: FRAME_BYTES_LIMIT },
+      bufferPool: new BufferPool(),
       inFlightRequestsMax: 8,
       onUnsentChange: () => {},
     });

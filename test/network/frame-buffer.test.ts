@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { seededRandom } from "../../src/core/clock.ts";
+import { BufferPool } from "../../src/network/buffer-pool.ts";
 import { FrameBuffer } from "../../src/network/frame-buffer.ts";
 import { KafkaError } from "../../src/protocol/errors.ts";
 
@@ -32,7 +33,7 @@ test(`frame buffer: any cut of the stream gives the same frames (SEED=${SEED})`,
       Uint8Array.from({ length: Math.floor(random() * 300) }, () => Math.floor(random() * 256)),
     );
     const stream = Buffer.concat(payloads.map(framed));
-    const frames = new FrameBuffer(LIMIT);
+    const frames = new FrameBuffer(LIMIT, new BufferPool());
     const taken: Uint8Array[] = [];
     for (let position = 0; position < stream.length; ) {
       const end = Math.min(stream.length, position + 1 + Math.floor(random() * 200));
@@ -46,7 +47,7 @@ test(`frame buffer: any cut of the stream gives the same frames (SEED=${SEED})`,
 });
 
 test("frame buffer: a frame in use stays as it is while more arrives", () => {
-  const frames = new FrameBuffer(LIMIT);
+  const frames = new FrameBuffer(LIMIT, new BufferPool());
   frames.push(framed(new Uint8Array(10).fill(1)));
   const first = frames.peek();
   for (let count = 0; count < 50; count += 1) frames.push(framed(new Uint8Array(1000).fill(2)));
@@ -56,7 +57,7 @@ test("frame buffer: a frame in use stays as it is while more arrives", () => {
 });
 
 test("frame buffer: what is announced is not allocated", () => {
-  const frames = new FrameBuffer(100 * 2 ** 20);
+  const frames = new FrameBuffer(100 * 2 ** 20, new BufferPool());
   const announced = new Uint8Array(8);
   new DataView(announced.buffer).setInt32(0, 99 * 2 ** 20);
   frames.push(announced);
@@ -68,7 +69,7 @@ test("frame buffer: what is announced is not allocated", () => {
 test.each([-1, -(2 ** 31), LIMIT + 1, 2 ** 31 - 1])(
   "frame buffer: an announced length of %d is refused",
   (length) => {
-    const frames = new FrameBuffer(LIMIT);
+    const frames = new FrameBuffer(LIMIT, new BufferPool());
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, length);
     frames.push(bytes);
@@ -77,7 +78,7 @@ test.each([-1, -(2 ** 31), LIMIT + 1, 2 ** 31 - 1])(
 );
 
 test("frame buffer: memory of a large frame is given back", () => {
-  const frames = new FrameBuffer(LIMIT);
+  const frames = new FrameBuffer(LIMIT, new BufferPool());
   const frame = framed(new Uint8Array(500_000));
   frames.push(frame.slice(0, 400_000));
   frames.settle();
@@ -90,7 +91,7 @@ test("frame buffer: memory of a large frame is given back", () => {
 test("frame buffer: a bad length is refused by peek alone, however its bytes came", () => {
   const good = framed(new Uint8Array(10).fill(1));
   const bad = new Uint8Array(4).fill(0xff);
-  const whole = new FrameBuffer(LIMIT);
+  const whole = new FrameBuffer(LIMIT, new BufferPool());
   whole.push(Buffer.concat([good, bad]));
   expect(whole.peek()).toHaveLength(10);
   whole.consume();
@@ -104,7 +105,7 @@ test("frame buffer: a bad length is refused by peek alone, however its bytes cam
 });
 
 test("frame buffer: what a frame in use keeps in memory is counted", () => {
-  const frames = new FrameBuffer(LIMIT);
+  const frames = new FrameBuffer(LIMIT, new BufferPool());
   const first = framed(new Uint8Array(100_000));
   frames.push(first);
   frames.peek();
