@@ -30,7 +30,11 @@ const PARTS: readonly Part[] = [
   { name: "types", command: ["tsc", "-p", "."] },
   { name: "style", command: ["biome", "ci", "."] },
   { name: "promtool", command: ["bun", "test/promtool.ts"] },
-  { name: "bun test", command: ["bun", "test", "--only-failures"], countsOf: bunCounts },
+  {
+    name: "bun test",
+    command: ["bun", "test", "--only-failures", "--timeout", "60000"],
+    countsOf: bunCounts,
+  },
   {
     name: "cargo test",
     command: ["cargo", "test", "--release", "--locked", "--manifest-path", "ffi/Cargo.toml"],
