@@ -28,7 +28,7 @@ const SMOKE_TESTS = ["executable", "start-errors", "bad-input"].map(
 const PARTS: readonly Part[] = [
   { name: "generated code is fresh", command: ["bun", "src/protocol/generate.ts", "--check"] },
   { name: "types", command: ["tsc", "-p", "."] },
-  { name: "style", command: ["biome", "ci", "."] },
+  { name: "style", command: ["biome", "ci", "--colors=off", "."] },
   { name: "promtool", command: ["bun", "test/promtool.ts"] },
   {
     name: "bun test",
