@@ -8,6 +8,7 @@ from agent_loop import Agent, records_of, stream, write_record
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
@@ -23,6 +24,7 @@ from confluent_kafka.admin import (
 
 POLL_S = 0.1
 BATCH = 2000
+FENCED_TRIES = 30
 
 
 class Operations:
@@ -143,8 +145,19 @@ class Operations:
         }
         spec = named[at]() if at in named else OffsetSpec.for_timestamp(at)
         part = TopicPartition(call["topic"], call["partition"])
-        found = await_all(self._admin.list_offsets({part: spec}))
+        found = self._list_offsets(part, spec)
         return {"offset": found.offset, "timestampMs": found.timestamp}
+
+    def _list_offsets(self, part, spec):
+        """The library asks with the leader epoch that it knew before a restart, and learns the new one by the refusal."""
+        for _ in range(FENCED_TRIES):
+            try:
+                return await_all(self._admin.list_offsets({part: spec}))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.FENCED_LEADER_EPOCH:
+                    raise
+                time.sleep(POLL_S)
+        return await_all(self._admin.list_offsets({part: spec}))
 
     def committed(self, call):
         parts = [TopicPartition(call["topic"], index) for index in range(call["partitions"])]
