@@ -10,6 +10,7 @@
  * Between plan and collect a run can leave the slab; `collect` then says so, and the caller loads again.
  */
 
+import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { type BatchHeader, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
@@ -189,7 +190,7 @@ async function loadNeighbours(wal: Wal, group: readonly PlannedRun[]): Promise<v
   const first = group[0];
   if (first === undefined) return;
   const { lengthBytes, isSparse } = readOf(group);
-  const bytes = new Uint8Array(lengthBytes);
+  const bytes = uninitializedBytes(lengthBytes);
   await wal.read(first.address, bytes, 0, bytes.length);
   for (const run of group) {
     const start = run.address - first.address;

@@ -32,6 +32,10 @@ export class PipelinedClient {
   readonly #pending: Pending[] = [];
   #socket: Socket | undefined;
   #received = Buffer.alloc(0);
+  #chunks: Uint8Array[] = [];
+  #chunkBytes = 0;
+  /** Of the answer at the head, its length included, as far as that is known. */
+  #wantedBytes = 4;
   #unsent = Buffer.alloc(0);
   #nextCorrelationId = 1;
 
@@ -181,10 +185,20 @@ export class PipelinedClient {
   }
 
   #onData(chunk: Uint8Array): void {
-    this.#received = Buffer.concat([this.#received, chunk]);
+    this.#chunks.push(Uint8Array.from(chunk));
+    this.#chunkBytes += chunk.length;
+    // Joined only when a whole answer is here, so that large ones are not copied with every chunk.
+    if (this.#received.length + this.#chunkBytes < this.#wantedBytes) return;
+    this.#received = Buffer.concat([this.#received, ...this.#chunks]);
+    this.#chunks = [];
+    this.#chunkBytes = 0;
+    this.#wantedBytes = 4;
     while (this.#received.length >= 4) {
       const end = 4 + this.#received.readInt32BE(0);
-      if (this.#received.length < end) return;
+      if (this.#received.length < end) {
+        this.#wantedBytes = end;
+        return;
+      }
       this.#pending.shift()?.resolve(Uint8Array.from(this.#received.subarray(4, end)));
       this.#received = this.#received.subarray(end);
     }
