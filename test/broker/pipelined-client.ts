@@ -185,7 +185,7 @@ export class PipelinedClient {
   }
 
   #onData(chunk: Uint8Array): void {
-    this.#chunks.push(Uint8Array.from(chunk));
+    this.#chunks.push(new Uint8Array(chunk));
     this.#chunkBytes += chunk.length;
     // Joined only when a whole answer is here, so that large ones are not copied with every chunk.
     if (this.#received.length + this.#chunkBytes < this.#wantedBytes) return;
@@ -199,7 +199,7 @@ export class PipelinedClient {
         this.#wantedBytes = end;
         return;
       }
-      this.#pending.shift()?.resolve(Uint8Array.from(this.#received.subarray(4, end)));
+      this.#pending.shift()?.resolve(new Uint8Array(this.#received.subarray(4, end)));
       this.#received = this.#received.subarray(end);
     }
   }
