@@ -29,6 +29,7 @@ import { recordScenarios } from "./scenarios/records.ts";
 import { search } from "./scenarios/search.ts";
 import { describeSkipped, setUp, type Toolchain } from "./setup.ts";
 
+const SCENARIO_LIMIT_MS = 150_000;
 /** Scenarios that only one client has. */
 const ONLY_FOR: Readonly<Record<string, string>> = {
   "reading-after-kills": "java",
@@ -73,16 +74,28 @@ async function runScenarios(bench: Bench, scenarios: readonly Scenario[]): Promi
     let verdict: Outcome["verdict"] = "passed";
     let text = "";
     try {
-      text = (await scenario.run(bench)) ?? "";
+      text = (await withinLimit(scenario.run(bench))) ?? "";
     } catch (error) {
       verdict = error instanceof NotApplicable ? "not applicable" : "failed";
       text = error instanceof Error ? error.message : String(error);
     }
     const durationMs = Math.round(performance.now() - startedMs);
+    if (verdict === "failed") await bench.end(); // What it left running must not disturb the next.
     const names = { client: bench.client.name, scenario: scenario.name };
     outcomes.push({ ...names, verdict, text, durationMs });
     const line = `${verdict} ${names.client}/${names.scenario} ${durationMs} ms ${text}\n`;
     if (options.verbose || verdict === "failed") process.stdout.write(line);
+  }
+}
+
+/** A client that hangs is a failure of its scenario, not of the run. */
+async function withinLimit<Result>(work: Promise<Result>): Promise<Result> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("took too long")), SCENARIO_LIMIT_MS);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,4 +1,6 @@
 /** Drives @platformatic/kafka. Usage: agent-platformatic.mjs BOOTSTRAP; commands: see agent-loop.mjs. */
+
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   Admin,
   ConfigResourceTypes,
@@ -66,7 +68,7 @@ async function consume(call) {
   return { count: writer.count };
 }
 
-/** Commits what was written a few times a second, and all of it before it leaves. */
+/** Commits what was written many times a second, and all of it before it leaves. */
 async function join(call) {
   const consumer = new Consumer({
     ...BASE,
@@ -78,31 +80,60 @@ async function join(call) {
     maxWaitTime: 200,
   });
   const writer = new RecordWriter(call.output);
-  consumer.on("consumer:group:join", () => {
+  const ownPartitions = () => {
     const own = consumer.assignments?.find(({ topic }) => topic === call.topic);
-    call.event("assignment", { partitions: [...(own?.partitions ?? [])].sort((a, b) => a - b) });
+    return [...(own?.partitions ?? [])].sort((a, b) => a - b);
+  };
+  consumer.on("consumer:group:join", () => {
+    call.event("assignment", { partitions: ownPartitions() });
   });
   const stream = await consumer.consume({
     topics: [call.topic],
     mode: MessagesStreamModes.COMMITTED,
     fallbackMode: MessagesStreamFallbackModes.EARLIEST,
-    autocommit: COMMIT_EVERY_MS,
+    autocommit: false,
   });
-  stream.on("autocommit", (error) => error && process.stderr.write(`${error.message}\n`));
   call.onStop = () => stream.close();
   if (call.isStopped) call.onStop();
-  let reported = 0;
-  const reporting = setInterval(() => {
-    if (reported === writer.count) return;
-    reported = writer.count;
-    call.event("received", { count: reported });
-  }, COMMIT_EVERY_MS);
-  for await (const message of stream) writer.write(recordOf(message));
-  clearInterval(reporting);
+  const uncommitted = new Map();
+  const committing = commitRepeatedly({ call, consumer, writer, uncommitted, ownPartitions });
+  for await (const message of stream) {
+    const { topic, partition, offset, leaderEpoch } = message;
+    writer.write(recordOf(message));
+    uncommitted.set(partition, { topic, partition, offset: offset + 1n, leaderEpoch });
+  }
+  await committing;
   await consumer.close(true);
   await writer.close();
   call.event("received", { count: writer.count });
   return { count: writer.count };
+}
+
+/** Until the member is stopped and nothing is left to commit. What moved to another member is that one's to commit. */
+async function commitRepeatedly({ call, consumer, writer, uncommitted, ownPartitions }) {
+  let reported = 0;
+  while (!call.isStopped || uncommitted.size > 0) {
+    await sleep(COMMIT_EVERY_MS);
+    const own = ownPartitions();
+    for (const partition of uncommitted.keys()) {
+      if (!own.includes(partition)) uncommitted.delete(partition);
+    }
+    const offsets = [...uncommitted.values()];
+    if (offsets.length > 0) {
+      try {
+        await consumer.commit({ offsets });
+        for (const entry of offsets) {
+          if (uncommitted.get(entry.partition) === entry) uncommitted.delete(entry.partition);
+        }
+      } catch (error) {
+        process.stderr.write(`commit: ${error.message}\n`); // In a rebalance: a later try takes its place.
+      }
+    }
+    if (reported !== writer.count) {
+      reported = writer.count;
+      call.event("received", { count: reported });
+    }
+  }
 }
 
 /** Headers are a Map with the bytes of the name as key: two equal names are two keys. */
