@@ -17,7 +17,7 @@ use tantivy::{Index, IndexBuilder, IndexReader, IndexWriter};
 
 /// A segment with more records is left as it is until it is frozen: merging it again would cost more than the
 /// few segments that an index of bounded size has.
-const MERGED_RECORDS_MAX: usize = 10_000;
+const MERGED_RECORDS_MAX: usize = 4_000;
 /// Records that go to the writer's thread together.
 const GROUP_RECORDS_MAX: usize = 500;
 const GROUP_BYTES_MAX: usize = 256 << 10;

@@ -67,6 +67,13 @@ impl WordStream<'_> {
     }
 
     fn word_end(&self, start: usize) -> usize {
+        let rest = &self.text.as_bytes()[start..];
+        let longest = &rest[..rest.len().min(WORD_BYTES_MAX)];
+        let ascii = longest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        // Most words end here; one that goes on in another script is walked by characters.
+        if ascii == longest.len() || rest[ascii].is_ascii() {
+            return start + ascii;
+        }
         for (offset, character) in self.text[start..].char_indices() {
             let is_own_word = !character.is_ascii() && is_cjk(character);
             if is_own_word && offset == 0 {
