@@ -20,6 +20,8 @@ export interface Client {
   readonly toolchain: Toolchain;
   readonly command: readonly string[];
   readonly limits: RecordLimits;
+  /** What it cannot send or needs, for the results. */
+  readonly note?: string;
   /** Its group members may see records again at a rebalance, since they commit while reading goes on. */
   readonly repeatsAtRebalance?: boolean;
 }
@@ -31,6 +33,7 @@ export const CLIENTS: readonly Client[] = [
     toolchain: "python",
     command: [PYTHON, join(CLIENTS_DIRECTORY, "python/agent_kafka_python.py")],
     limits: { nullHeaders: true, nullKeyAndValue: true },
+    note: "sends no null header values, and no records without both key and value",
   },
   {
     name: "confluent-kafka",
@@ -45,6 +48,7 @@ export const CLIENTS: readonly Client[] = [
     toolchain: "node",
     command: [NODE, join(NODE_DIRECTORY, "agent-kafkajs.mjs")],
     limits: { nullHeaders: true },
+    note: "sends no null header values; snappy, lz4 and zstd from packages beside it",
     repeatsAtRebalance: true,
   },
   {

@@ -19,8 +19,8 @@ export interface RunResults {
   readonly date: string;
   readonly commit: string;
   readonly durationSeconds: number;
-  /** Name and title of each scenario, in order. */
-  readonly scenarios: readonly (readonly [name: string, title: string])[];
+  /** In the order of the table. */
+  readonly scenarios: readonly { readonly name: string; readonly title: string }[];
   readonly outcomes: readonly Outcome[];
 }
 
@@ -40,10 +40,10 @@ export function writeResults(results: RunResults, broker: (typeof BROKERS)[numbe
 
 /** A line per scenario, a column per client, for the terminal. */
 export function terminalTable({ scenarios, outcomes }: RunResults): string {
-  const width = Math.max(...scenarios.map(([name]) => name.length)) + 2;
+  const width = Math.max(...scenarios.map(({ name }) => name.length)) + 2;
   const columns = CLIENTS.map(({ name }) => ({ name, width: name.length + 2 }));
   const head = " ".repeat(width) + columns.map((it) => it.name.padEnd(it.width)).join("");
-  const rows = scenarios.map(([name]) => {
+  const rows = scenarios.map(({ name }) => {
     const cells = columns.map((column) => signOf(outcomes, column.name, name).padEnd(column.width));
     return name.padEnd(width) + cells.join("");
   });
@@ -55,7 +55,9 @@ function fileOf(broker: string): string {
 }
 
 function markdownOf(kept: readonly RunResults[]): string {
-  const clients = CLIENTS.map(({ title }) => `- ${title}`).join("\n");
+  const clients = CLIENTS.map(({ title, note }) => `- ${title}${note ? `: ${note}` : ""}`).join(
+    "\n",
+  );
   const sections = kept.map(sectionOf).join("\n");
   return `# Real clients
 
@@ -72,7 +74,7 @@ function sectionOf(results: RunResults): string {
   const { broker, date, commit, durationSeconds, scenarios, outcomes } = results;
   const head = `| scenario | ${CLIENTS.map(({ name }) => name).join(" | ")} |`;
   const rule = `|---|${CLIENTS.map(() => "---").join("|")}|`;
-  const rows = scenarios.map(([name, title]) => {
+  const rows = scenarios.map(({ name, title }) => {
     const cells = CLIENTS.map((client) => signOf(outcomes, client.name, name));
     return `| **${name}** ${title} | ${cells.join(" | ")} |`;
   });

@@ -161,7 +161,7 @@ function resultsOf(startedMs: number): RunResults {
     date: new Date().toISOString().slice(0, 10),
     commit: Bun.spawnSync(git, { cwd: PROJECT_DIRECTORY }).stdout.toString().trim(),
     durationSeconds: (performance.now() - startedMs) / 1000,
-    scenarios: ran.map(({ name, title }) => [name, title]),
+    scenarios: ran.map(({ name, title }) => ({ name, title })),
     outcomes,
   };
 }
