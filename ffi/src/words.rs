@@ -2,8 +2,12 @@
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
-/// A longer word is cut into several, as Elasticsearch's standard analyzer does.
-const WORD_BYTES_MAX: usize = 255;
+/// A longer word is known by its beginning and a hash of the whole: such words are encoded bytes more often than
+/// language, nearly all distinct, and at full length they would be most of the index and of the work of making it.
+/// It is found whole, and by a prefix or pattern within its beginning.
+const WORD_BYTES_MAX: usize = 64;
+/// What is kept of a longer word's beginning; `#` and the hash's 16 digits follow.
+const WORD_START_BYTES_MAX: usize = 44;
 /// Longest string that is known as a whole, in bytes.
 const KEYWORD_BYTES_MAX: usize = 256;
 /// A string with more blanks is prose: nobody counts or compares it as a whole, and a column of it would hold the
@@ -45,6 +49,7 @@ impl TokenStream for WordStream<'_> {
         self.token.offset_to = end;
         self.token.text.clear();
         push_lower_case(&mut self.token.text, &self.text[start..end]);
+        shorten(&mut self.token.text);
         true
     }
 
@@ -68,10 +73,9 @@ impl WordStream<'_> {
 
     fn word_end(&self, start: usize) -> usize {
         let rest = &self.text.as_bytes()[start..];
-        let longest = &rest[..rest.len().min(WORD_BYTES_MAX)];
-        let ascii = longest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let ascii = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         // Most words end here; one that goes on in another script is walked by characters.
-        if ascii == longest.len() || rest[ascii].is_ascii() {
+        if ascii == rest.len() || rest[ascii].is_ascii() {
             return start + ascii;
         }
         for (offset, character) in self.text[start..].char_indices() {
@@ -79,8 +83,7 @@ impl WordStream<'_> {
             if is_own_word && offset == 0 {
                 return start + character.len_utf8();
             }
-            let is_long = offset + character.len_utf8() > WORD_BYTES_MAX;
-            if is_own_word || is_long || !character.is_alphanumeric() {
+            if is_own_word || !character.is_alphanumeric() {
                 return start + offset;
             }
         }
@@ -88,7 +91,23 @@ impl WordStream<'_> {
     }
 }
 
-/// `text` in lower case. A character that grows may exceed the word limit by a little; terms have room.
+/// Replaces a long word by its beginning and its hash (FNV-1a, 64 bits).
+fn shorten(word: &mut String) {
+    if word.len() <= WORD_BYTES_MAX {
+        return;
+    }
+    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut end = WORD_START_BYTES_MAX;
+    while !word.is_char_boundary(end) {
+        end -= 1;
+    }
+    word.truncate(end);
+    word.push_str(&format!("#{hash:016x}"));
+}
+
+/// `text` in lower case.
 fn push_lower_case(target: &mut String, text: &str) {
     if text.is_ascii() {
         target.push_str(text);
@@ -167,10 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn long_words_are_cut_between_characters() {
-        let words = words_of(&"ä".repeat(300));
-        assert_eq!(words.iter().map(String::len).collect::<Vec<_>>(), [254, 254, 92]);
-        assert_eq!(words_of(&"x".repeat(256)).iter().map(String::len).collect::<Vec<_>>(), [255, 1]);
+    fn long_words_are_known_by_beginning_and_hash() {
+        let only = |text: String| {
+            let words = words_of(&text);
+            assert_eq!(words.len(), 1);
+            words[0].clone()
+        };
+        assert_eq!(only("x".repeat(64)), "x".repeat(64));
+        let long = only("X".repeat(65));
+        assert!(long.starts_with(&format!("{}#", "x".repeat(44))) && long.len() == 61);
+        assert_eq!(long, only("x".repeat(65)));
+        assert_ne!(long, only("x".repeat(66)));
+        assert_eq!(only("ä".repeat(300)).len(), 61);
     }
 
     #[test]
