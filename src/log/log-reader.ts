@@ -143,11 +143,22 @@ export async function readBatchAt(
   offset: number,
 ): Promise<Uint8Array | undefined> {
   const endOffset = partition.highWatermark;
-  const plan = planRead(partition, { offset, endOffset, maxBytes: 0, isOneBatchDue: true });
+  const limits = { offset, endOffset, maxBytes: 0, isOneBatchDue: true };
+  const [batch] = await readBatches(wal, partition, limits);
+  return batch;
+}
+
+/** All three steps for a caller that waits in between: the batches, each a copy. */
+export async function readBatches(
+  wal: Wal,
+  partition: Partition,
+  limits: ReadLimits,
+): Promise<Uint8Array[]> {
+  const plan = planRead(partition, limits);
   for (;;) {
     await loadRead(wal, plan);
     const collected = collectRead(wal, plan);
-    if (collected !== undefined) return collected.batches[0]?.slice();
+    if (collected !== undefined) return collected.batches.map((view) => view.slice());
   }
 }
 

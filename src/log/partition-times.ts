@@ -9,7 +9,7 @@ import { nextTurn } from "../core/clock.ts";
 import { recordsOf } from "../protocol/batch-records.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
 import type { Wal } from "../wal/wal.ts";
-import { collectRead, loadRead, planRead } from "./log-reader.ts";
+import { readBatches } from "./log-reader.ts";
 import type { Partition } from "./partition.ts";
 
 /** A record's place in time. */
@@ -69,15 +69,9 @@ async function* batchesIn(
   let next = offset;
   while (next < endOffset) {
     const limits = { offset: next, endOffset, maxBytes: SCAN_BYTES_MAX, isOneBatchDue: true };
-    const plan = planRead(partition, limits);
-    let collected = collectRead(wal, plan);
-    while (collected === undefined) {
-      await loadRead(wal, plan);
-      collected = collectRead(wal, plan);
-    }
-    if (collected.batches.length === 0) return;
-    // Copied: the consumer of this generator may wait, and views of the slab do not last.
-    for (const batch of collected.batches.map((view) => view.slice())) {
+    const batches = await readBatches(wal, partition, limits);
+    if (batches.length === 0) return;
+    for (const batch of batches) {
       const header = readBatchHeader(batch, 0);
       next = header.baseOffset + header.lastOffsetDelta + 1;
       yield batch;

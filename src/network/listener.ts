@@ -89,7 +89,7 @@ export class Listener {
   }
 
   #onOpen(socket: Socket<Connection | undefined>): void {
-    const { connectionsMax, clock, shared } = this.#options;
+    const { connectionsMax, shared } = this.#options;
     if (this.#isDraining || this.#connections.size >= connectionsMax) {
       this.#options.onRejected();
       socket.terminate();
@@ -111,7 +111,6 @@ export class Listener {
     };
     this.#nextConnectionId += 1;
     const connection = new Connection(byteSocket, ends, shared);
-    connection.lastActiveMs = clock.monotonicMs();
     socket.data = connection;
     this.#connections.add(connection);
     this.#options.onAccepted();

@@ -9,7 +9,8 @@ import {
   type SessionRequest,
 } from "../../src/api/fetch-session.ts";
 import { type Clock, seededRandom } from "../../src/core/clock.ts";
-import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
+import { ErrorCode } from "../../src/protocol/errors.ts";
+import { codeOf } from "../protocol/error-code.ts";
 
 const INT32_MAX = 2 ** 31 - 1;
 
@@ -52,15 +53,6 @@ function cacheOf(
 
 function partitions(count: number, start = 0): RequestedPartition[] {
   return Array.from({ length: count }, (_, index) => partition(start + index));
-}
-
-function codeOf(action: () => unknown): number | undefined {
-  try {
-    action();
-    return undefined;
-  } catch (thrown) {
-    return thrown instanceof KafkaError ? thrown.code : -999;
-  }
 }
 
 test("fetch session: an incremental request changes, adds and forgets partitions", () => {

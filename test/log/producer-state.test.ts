@@ -2,19 +2,11 @@
 
 import { expect, test } from "bun:test";
 import { ProducerState, type SequencedBatch } from "../../src/log/producer-state.ts";
-import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
+import { ErrorCode } from "../../src/protocol/errors.ts";
+import { codeOf } from "../protocol/error-code.ts";
 
 function batch(baseSequence: number, recordCount = 1, producerEpoch = 0): SequencedBatch {
   return { producerId: 9, producerEpoch, baseSequence, lastOffsetDelta: recordCount - 1 };
-}
-
-function codeOf(action: () => unknown): number | undefined {
-  try {
-    action();
-    return undefined;
-  } catch (thrown) {
-    return thrown instanceof KafkaError ? thrown.code : -999;
-  }
 }
 
 function stateAfter(...batches: SequencedBatch[]): ProducerState {

@@ -1,10 +1,11 @@
 /** Kafka's primitive types: borders of every range, lengths that lie, and memory. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
+import { ErrorCode } from "../../src/protocol/errors.ts";
 import { Reader } from "../../src/protocol/reader.ts";
 import { setUuid, uuidBytes, uuidOf, ZERO_UUID } from "../../src/protocol/uuid.ts";
 import { Writer } from "../../src/protocol/writer.ts";
+import { codeOf } from "./error-code.ts";
 
 function written(write: (writer: Writer) => void): Uint8Array {
   const writer = new Writer(1);
@@ -14,17 +15,6 @@ function written(write: (writer: Writer) => void): Uint8Array {
 
 function readerOf(...bytes: number[]): Reader {
   return new Reader(Uint8Array.from(bytes));
-}
-
-/** The code with which `action` fails. */
-function codeOf(action: () => unknown): ErrorCode | undefined {
-  try {
-    action();
-  } catch (thrown) {
-    if (thrown instanceof KafkaError) return thrown.code;
-    throw thrown;
-  }
-  return undefined;
 }
 
 const INTEGERS = [
