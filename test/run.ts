@@ -13,6 +13,10 @@ interface Counts {
   readonly skipped: number;
 }
 
+/** How the runners name a failed test: `bun test`, `cargo test`, the clients' own. */
+const FAILURE_LINE = /^(?:\(fail\) |failed |test .* FAILED$)/;
+const FAILURES_SHOWN = 20;
+
 interface Part {
   readonly name: string;
   readonly command: readonly string[];
@@ -53,12 +57,14 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const rows: string[] = [];
+  const failureLines: string[] = [];
   let passed = 0;
   let failed = 0;
   for (const part of PARTS) {
     process.stdout.write(`\n── ${part.name}: ${part.command.join(" ")}\n`);
     const startMs = performance.now();
-    const counts = await run(part);
+    const { counts, failures: named } = await run(part);
+    failureLines.push(...named);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     const failures = counts.failed + (CI ? counts.skipped : 0);
     rows.push(
@@ -68,12 +74,13 @@ async function main(): Promise<number> {
     passed += counts.passed;
     failed += failures;
   }
-  process.stdout.write(`\n${rows.join("\n")}\n${passed} passed, ${failed} failed\n`);
+  const lines = [...failureLines.slice(0, FAILURES_SHOWN), ...rows];
+  process.stdout.write(`\n${lines.join("\n")}\n${passed} passed, ${failed} failed\n`);
   return failed === 0 ? 0 : 1;
 }
 
 /** Runs a part with its output shown. A part that breaks off has at least one failure. */
-async function run({ command, countsOf }: Part): Promise<Counts> {
+async function run({ command, countsOf }: Part): Promise<{ counts: Counts; failures: string[] }> {
   const merged = ["sh", "-c", 'exec "$@" 2>&1', "sh", ...command];
   const child = Bun.spawn(merged, { stdin: "ignore", stdout: "pipe", timeout: PART_TIMEOUT_MS });
   let output = "";
@@ -83,9 +90,13 @@ async function run({ command, countsOf }: Part): Promise<Counts> {
     output += decoder.decode(chunk, { stream: true });
   }
   const isDone = (await child.exited) === 0;
-  if (countsOf === undefined)
-    return { passed: Number(isDone), failed: Number(!isDone), skipped: 0 };
-  const counts = countsOf(Bun.stripANSI(output));
+  const text = Bun.stripANSI(output);
+  const failures = isDone ? [] : text.split("\n").filter((line) => FAILURE_LINE.test(line));
+  return { counts: countsOfPart(isDone, countsOf?.(text)), failures };
+}
+
+function countsOfPart(isDone: boolean, counts: Counts | undefined): Counts {
+  if (counts === undefined) return { passed: Number(isDone), failed: Number(!isDone), skipped: 0 };
   const isSilent = counts.passed + counts.failed + counts.skipped === 0;
   if (isDone ? isSilent : counts.failed === 0) return { ...counts, failed: 1 };
   return counts;
