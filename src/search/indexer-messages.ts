@@ -31,6 +31,8 @@ export type IndexCommand =
       /** The first: index the WAL from `startAddress` on, as far as it is durable. */
       readonly kind: "index";
       readonly walDirectory: string;
+      /** Of each WAL file. */
+      readonly walFileBytes: number;
       readonly startAddress: WalAddress;
       readonly durableAddress: WalAddress;
       readonly topics: readonly NamedTopic[];

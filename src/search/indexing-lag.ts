@@ -1,6 +1,6 @@
 /** How far the search index is behind the log, in bytes and in time. */
 
-import { filePositionOf, fileSequenceOf, type WalAddress } from "../wal/wal-address.ts";
+import { type WalAddress, walBytesBetween } from "../wal/wal-address.ts";
 
 /** Moments that are remembered; above it, every second one is forgotten. */
 const SAMPLES_MAX = 1024;
@@ -47,7 +47,7 @@ export class IndexingLag {
   }
 
   bytes(): number {
-    const behind = this.#linearOf(this.#durableAddress) - this.#linearOf(this.#indexedAddress);
+    const behind = walBytesBetween(this.#indexedAddress, this.#durableAddress, this.#walFileBytes);
     return Math.max(0, behind);
   }
 
@@ -55,9 +55,5 @@ export class IndexingLag {
   seconds(nowMs: number): number {
     const oldest = this.#samples[0];
     return oldest === undefined ? 0 : (nowMs - oldest.sinceMs) / 1000;
-  }
-
-  #linearOf(address: WalAddress): number {
-    return fileSequenceOf(address) * this.#walFileBytes + filePositionOf(address);
   }
 }

@@ -13,8 +13,9 @@ import { LiveIndex } from "../core/native.ts";
 import { RecordPack } from "../core/record-pack.ts";
 import { KafkaError } from "../protocol/errors.ts";
 import type { WalEntry } from "../wal/group-scan.ts";
-import type { WalAddress } from "../wal/wal-address.ts";
+import { type WalAddress, walBytesBetween } from "../wal/wal-address.ts";
 import { WalReader } from "../wal/wal-reader.ts";
+import { BurstPolicy } from "./burst-policy.ts";
 import { packEntry } from "./document.ts";
 import type { IndexCommand, IndexReport } from "./indexer-messages.ts";
 
@@ -27,7 +28,6 @@ const PACK_BYTES = 512 * 1024;
 const PACK_BYTES_KEPT = 4 * PACK_BYTES;
 /** Commits take at most this share of the time. */
 const COMMIT_TIME_SHARE_MAX = 0.4;
-
 type IndexStart = Extract<IndexCommand, { kind: "index" }>;
 
 export interface IndexingOptions {
@@ -41,6 +41,7 @@ export class Indexing {
   readonly #clock: Clock;
   readonly #report: (report: IndexReport) => void;
   readonly #reader: WalReader;
+  readonly #walFileBytes: number;
   readonly #generationBytesMax: number;
   readonly #topicNames: Map<string, string>;
   #durableAddress: WalAddress;
@@ -62,6 +63,7 @@ export class Indexing {
   #commitPauseMs = COMMIT_PAUSE_MS_MIN;
   readonly #toldTopicIds = new Set<string>();
   readonly #untoldTopicIds = new Set<string>();
+  readonly #burstPolicy = new BurstPolicy();
   /** Resolves the wait for the next command. */
   #wake: () => void = () => {};
 
@@ -69,6 +71,7 @@ export class Indexing {
     this.#clock = clock;
     this.#report = report;
     this.#reader = new WalReader({ directory: start.walDirectory });
+    this.#walFileBytes = start.walFileBytes;
     this.#generationBytesMax = start.generationBytesMax;
     this.#packBytesMax = Math.min(PACK_BYTES, start.generationBytesMax / 4);
     this.#topicNames = new Map(start.topics.map(({ topicId, name }) => [topicId, name]));
@@ -126,6 +129,7 @@ export class Indexing {
       if (this.#pack.sizeBytes < this.#packBytesMax) continue;
       await this.#flushAndCommit();
       await this.#breathe();
+      await this.#yieldToBurst();
     }
     // The last group may end in padding up to the file's end.
     this.#indexedAddress = Math.max(this.#indexedAddress, endAddress);
@@ -137,6 +141,19 @@ export class Indexing {
     this.#flush();
     if (this.#isCommitDue()) this.#commit();
     if (this.#isFull()) await this.#seal();
+  }
+
+  /** Pauses while producers have the machine. Whoever waits for a refresh ends that. */
+  async #yieldToBurst(): Promise<void> {
+    while (!this.#isStopped && this.#refreshAddress <= this.#committedAddress) {
+      const pauseMs = this.#burstPolicy.pauseMs({
+        logBytes: walBytesBetween(0, this.#durableAddress, this.#walFileBytes),
+        lagBytes: walBytesBetween(this.#indexedAddress, this.#durableAddress, this.#walFileBytes),
+        nowMs: this.#clock.monotonicMs(),
+      });
+      if (pauseMs === 0) return;
+      await this.#pause(pauseMs);
+    }
   }
 
   #add(entry: WalEntry): void {
@@ -266,6 +283,10 @@ export class Indexing {
       };
       if (this.#isStopped) this.#wake();
     });
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.after(delayMs, resolve));
   }
 
   /** Lets commands in. */

@@ -268,6 +268,7 @@ export class WalIndexer {
     this.#worker.post({
       kind: "index",
       walDirectory: this.#options.walDirectory,
+      walFileBytes: this.#options.walFileBytes,
       startAddress: Math.max(this.#chain.liveStartAddress, this.#options.oldestAddress()),
       durableAddress: this.#durableAddress,
       topics: [...this.#topics.values()],

@@ -21,3 +21,9 @@ export function fileSequenceOf(address: WalAddress): number {
 export function filePositionOf(address: WalAddress): number {
   return address % POSITIONS_PER_FILE;
 }
+
+/** How much of the WAL lies between two addresses, in bytes; negative if `end` is before `start`. */
+export function walBytesBetween(start: WalAddress, end: WalAddress, fileBytes: number): number {
+  const files = fileSequenceOf(end) - fileSequenceOf(start);
+  return files * fileBytes + filePositionOf(end) - filePositionOf(start);
+}
