@@ -38,9 +38,11 @@ export class BurstPolicy {
       this.#windowStartMs = nowMs;
       this.#windowStartBytes = logBytes;
     }
-    if (lagBytes < BURST_LAG_BYTES) this.#burstStartMs = null;
-    else this.#burstStartMs ??= nowMs;
-    if (!this.#isFast || this.#burstStartMs === null) return 0;
+    if (!this.#isFast || lagBytes < BURST_LAG_BYTES) {
+      this.#burstStartMs = null;
+      return 0;
+    }
+    this.#burstStartMs ??= nowMs;
     return nowMs - this.#burstStartMs < YIELD_MS_MAX ? WINDOW_MS : 0;
   }
 }

@@ -53,6 +53,6 @@ test("the end of a burst ends the pauses within a window", () => {
 test("a burst without end is indexed beside it after 30 s", () => {
   const policy = new BurstPolicy();
   const all = pauses(policy, { mibPerStep: 10, lagMib: 40, steps: 160 });
-  expect(all.slice(1, 120)).toEqual(Array.from({ length: 119 }, () => 250));
-  expect(all.slice(120)).toEqual(Array.from({ length: 40 }, () => 0));
+  expect(all.slice(1, 121)).toEqual(Array.from({ length: 120 }, () => 250));
+  expect(all.slice(121)).toEqual(Array.from({ length: 39 }, () => 0));
 });
