@@ -33,11 +33,11 @@ export interface ApiOwners {
 /** All handlers, ApiVersions, which lists them, included. */
 export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
   const { cluster, topicAdmin, configs, brokerConfigs, isAutoCreateEnabled } = owners;
-  const { meta, wal, logs } = owners.fetch;
+  const { meta, tiers, logs } = owners.fetch;
   const served: AnyHandler[] = [
     createProduceHandler(owners.produce),
     createFetchHandler(owners.fetch),
-    createListOffsetsHandler({ wal, logs, meta }),
+    createListOffsetsHandler({ tiers, logs, meta }),
     createOffsetForLeaderEpochHandler({ logs, meta }),
     createMetadataHandler({ cluster, meta, topicAdmin, isAutoCreateEnabled }),
     createCreateTopicsHandler({ topicAdmin, configs }),

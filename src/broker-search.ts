@@ -8,7 +8,7 @@ import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import type { LogManager } from "./log/log-manager.ts";
-import { readBatchAt } from "./log/log-reader.ts";
+import { type LogTiers, readBatchAt } from "./log/log-reader.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { createSearcher, searchIsOff } from "./search/searcher.ts";
 import { createWalIndexer } from "./search/wal-indexer.ts";
@@ -18,6 +18,7 @@ export interface SearchOptions {
   readonly config: Config;
   readonly wal: Wal;
   readonly logs: LogManager;
+  readonly tiers: LogTiers;
   readonly meta: MetaStore;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -69,7 +70,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
 }
 
 function startIndexing(options: SearchOptions) {
-  const { config, wal, logs, meta, metrics, clock, logger } = options;
+  const { config, wal, logs, tiers, meta, metrics, clock, logger } = options;
   const indexer = createWalIndexer({
     dataDir: config.dataDir,
     walDirectory: join(config.dataDir, "wal"),
@@ -91,7 +92,7 @@ function startIndexing(options: SearchOptions) {
     indexer,
     readBatchAt: async (topicId, index, offset) => {
       const partition = logs.partition(topicId, index);
-      return partition && (await readBatchAt(wal, partition, offset));
+      return partition && (await readBatchAt(tiers, partition, offset));
     },
     clock,
     logger,

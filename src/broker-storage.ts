@@ -12,6 +12,8 @@ import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { loadNative } from "./core/native.ts";
 import { LogManager } from "./log/log-manager.ts";
+import type { LogTiers } from "./log/log-reader.ts";
+import { NOTHING_SEALED } from "./log/sealed-log.ts";
 import { type BrokerIdentity, closeIdentity, openIdentity } from "./meta/broker-identity.ts";
 import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
 import { LocalMetaStore } from "./meta/local-meta-store.ts";
@@ -39,6 +41,8 @@ export interface Storage {
   readonly identity: BrokerIdentity;
   readonly wal: Wal;
   readonly logs: LogManager;
+  /** Where the logs' batches lie. */
+  readonly tiers: LogTiers;
   readonly meta: LocalMetaStore;
   /**
    * Writes a checkpoint of the metadata, so that a restart need not read older entries.
@@ -72,6 +76,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
     clock,
     leaderEpoch: stored.leaderEpoch,
     batchIndexBytesMax: Math.max(BATCH_INDEX_BYTES_MAX_MIN, config.memoryMaxBytes / 8),
+    sealed: NOTHING_SEALED,
   });
   const meta = new LocalMetaStore();
   meta.onApplied((command) => {
@@ -103,6 +108,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
     identity,
     wal,
     logs,
+    tiers: { wal, sealed: NOTHING_SEALED },
     meta,
     checkpoint,
     close: async (isClean) => {
@@ -149,5 +155,6 @@ function recoverBatch(logs: LogManager, entry: WalEntry): void {
     address: entry.address,
     sizeBytes: entry.payload.length,
     isLegacy,
+    isCheckpointed: false,
   });
 }

@@ -126,7 +126,7 @@ interface DispatcherOwners {
 function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dispatcher {
   const { config, clock, logger } = options;
   const { metrics, purgatory, responses, cluster, coordinatorHandlers } = owners;
-  const { wal, logs, meta } = owners.storage;
+  const { wal, logs, tiers, meta } = owners.storage;
   const { brokerId } = cluster;
   const configs = new TopicConfigs(topicDefaultsOf(config));
   const sessions = new FetchSessionCache({
@@ -155,7 +155,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       },
     },
     fetch: {
-      wal,
+      tiers,
       logs,
       meta,
       sessions,

@@ -3,10 +3,17 @@
  * before memory for it has been reserved.
  */
 
-import { bytesToLoad, loadRead, planRead, type ReadPlan } from "../log/log-reader.ts";
+import {
+  bytesToLoad,
+  isEmptyPlan,
+  isMoved,
+  type LogTiers,
+  loadRead,
+  planRead,
+  type ReadPlan,
+} from "../log/log-reader.ts";
 import type { Partition } from "../log/partition.ts";
 import { ErrorCode, errorCodeOf } from "../protocol/errors.ts";
-import type { Wal } from "../wal/wal.ts";
 import type { AnswerMemory, Reservation } from "./fetch-memory.ts";
 import type { FetchPartition } from "./fetch-session.ts";
 import type { ClientConnection } from "./handler.ts";
@@ -38,7 +45,7 @@ export type LoadedFetch =
   | { readonly kind: "abandoned" };
 
 export interface FetchLoad {
-  readonly wal: Wal;
+  readonly tiers: LogTiers;
   readonly memory: AnswerMemory;
   readonly connection: ClientConnection;
   readonly fetches: readonly PartitionFetch[];
@@ -48,9 +55,9 @@ export interface FetchLoad {
 
 /** Plans `fetches` and gets into memory what is not there. The caller settles what is reserved. */
 export async function planAndLoad(load: FetchLoad): Promise<LoadedFetch> {
-  const { wal, memory, connection, fetches, maxBytes } = load;
-  planFetches(fetches, maxBytes);
-  const coldBytes = coldBytesOf(wal, fetches);
+  const { tiers, memory, connection, fetches, maxBytes } = load;
+  planFetches(tiers, fetches, maxBytes);
+  const coldBytes = coldBytesOf(tiers, fetches);
   if (coldBytes === 0 && !(memory.isExhausted && hasPlan(fetches))) return { kind: "slab" };
   const leastBytes = leastBytesOf(load);
   const reservation = await memory.reserve({
@@ -66,15 +73,15 @@ export async function planAndLoad(load: FetchLoad): Promise<LoadedFetch> {
   }
   try {
     // Meanwhile topics may have gone, and batches have left the slab.
-    planFetches(fetches, maxBytes);
-    if (coldBytesOf(wal, fetches) > reservation.sizeBytes) {
-      planFetches(fetches, Math.min(maxBytes, reservation.sizeBytes));
+    planFetches(tiers, fetches, maxBytes);
+    if (coldBytesOf(tiers, fetches) > reservation.sizeBytes) {
+      planFetches(tiers, fetches, Math.min(maxBytes, reservation.sizeBytes));
     }
-    reservation.resize(Math.max(leastBytes, coldBytesOf(wal, fetches)));
+    reservation.resize(Math.max(leastBytes, coldBytesOf(tiers, fetches)));
     for (const fetch of fetches) {
       if (fetch.plan === undefined) continue;
       if (isGone(connection)) break;
-      await loadOne(wal, fetch, fetch.plan);
+      await loadOne(tiers, fetch, fetch.plan);
     }
   } catch (thrown) {
     reservation.release();
@@ -103,7 +110,7 @@ export function refuseDeleted(fetches: readonly PartitionFetch[]): void {
 }
 
 /** Decides what to read of each partition, in order. */
-function planFetches(fetches: readonly PartitionFetch[], maxBytes: number): void {
+function planFetches(tiers: LogTiers, fetches: readonly PartitionFetch[], maxBytes: number): void {
   refuseDeleted(fetches);
   let leftBytes = maxBytes;
   let isOneBatchDue = true;
@@ -112,38 +119,44 @@ function planFetches(fetches: readonly PartitionFetch[], maxBytes: number): void
     fetch.plan = undefined;
     if (partition === undefined || fetch.errorCode !== ErrorCode.none) continue;
     if (leftBytes <= 0 && !isOneBatchDue) continue;
-    const plan = planRead(partition, {
+    const plan = planRead(tiers, partition, {
       offset: asked.fetchOffset,
       endOffset: partition.highWatermark,
       maxBytes: Math.max(0, Math.min(asked.maxBytes, leftBytes)),
       isOneBatchDue,
     });
-    if (plan.runs.length === 0) continue;
+    if (isEmptyPlan(plan)) continue;
     isOneBatchDue = false;
     leftBytes -= partition.availableBytes(asked.fetchOffset, plan.limits.maxBytes);
     fetch.plan = plan;
   }
 }
 
-async function loadOne(wal: Wal, fetch: PartitionFetch, plan: ReadPlan): Promise<void> {
+async function loadOne(tiers: LogTiers, fetch: PartitionFetch, plan: ReadPlan): Promise<void> {
   try {
-    await loadRead(wal, plan);
+    await loadRead(tiers, plan);
   } catch (thrown) {
-    fetch.errorCode = errorCodeOf(thrown);
+    const { partition } = fetch;
     fetch.plan = undefined;
+    if (!isMoved(thrown) || partition === undefined) {
+      fetch.errorCode = errorCodeOf(thrown);
+      return;
+    }
+    fetch.plan = planRead(tiers, partition, plan.limits);
+    await loadOne(tiers, fetch, fetch.plan);
   }
 }
 
 /** What the smallest answer loads. Leaves that plan behind. */
-function leastBytesOf({ wal, fetches, maxBytes }: FetchLoad): number {
-  planFetches(fetches, 0);
-  const oneBatchBytes = coldBytesOf(wal, fetches);
+function leastBytesOf({ tiers, fetches, maxBytes }: FetchLoad): number {
+  planFetches(tiers, fetches, 0);
+  const oneBatchBytes = coldBytesOf(tiers, fetches);
   return Math.max(oneBatchBytes, Math.min(maxBytes, LEAST_BYTES));
 }
 
-function coldBytesOf(wal: Wal, fetches: readonly PartitionFetch[]): number {
+function coldBytesOf(tiers: LogTiers, fetches: readonly PartitionFetch[]): number {
   let sizeBytes = 0;
-  for (const { plan } of fetches) if (plan !== undefined) sizeBytes += bytesToLoad(wal, plan);
+  for (const { plan } of fetches) if (plan !== undefined) sizeBytes += bytesToLoad(tiers, plan);
   return sizeBytes;
 }
 

@@ -12,7 +12,7 @@
  */
 
 import type { LogManager } from "../log/log-manager.ts";
-import { collectRead } from "../log/log-reader.ts";
+import { collectRead, type LogTiers } from "../log/log-reader.ts";
 import type { Partition } from "../log/partition.ts";
 import type { Purgatory } from "../log/purgatory.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
@@ -23,7 +23,6 @@ import {
   type FetchResponseInput,
   writeFetchResponse,
 } from "../protocol/generated/fetch-response.ts";
-import type { Wal } from "../wal/wal.ts";
 import type { AnswerMemory } from "./fetch-memory.ts";
 import {
   isGone,
@@ -50,7 +49,7 @@ const UNREAD: FetchResponseInput = { errorCode: ErrorCode.none, throttleTimeMs: 
 const READ_COMMITTED = 1;
 
 export interface FetchOwners {
-  readonly wal: Wal;
+  readonly tiers: LogTiers;
   readonly logs: LogManager;
   readonly meta: MetaStore;
   readonly sessions: FetchSessionCache;
@@ -79,7 +78,7 @@ async function fetch(
   context: RequestContext,
   request: FetchRequest,
 ): Promise<HandlerResult<FetchResponseInput>> {
-  const { wal, memory } = owners;
+  const { tiers, memory } = owners;
   const { connection, apiVersion } = context;
   const session = owners.sessions.open(sessionRequestOf(request, apiVersion));
   const fetches = session.partitions.map((asked) => locate(owners, apiVersion, asked));
@@ -98,7 +97,7 @@ async function fetch(
     if (isGone(connection)) return UNREAD;
   }
   const maxBytes = Math.min(largestBytes, memory.allowanceBytes());
-  const loaded = await planAndLoad({ wal, memory, connection, fetches, maxBytes, maxWaitMs });
+  const loaded = await planAndLoad({ tiers, memory, connection, fetches, maxBytes, maxWaitMs });
   if (loaded.kind === "abandoned") return UNREAD;
   return answerWriter(owners, { context, request, session, fetches, loaded, maxBytes });
 }
@@ -114,7 +113,7 @@ interface Answer {
 
 /** Writes the answer when its turn comes, and then gives back what was reserved for it. */
 function answerWriter(owners: FetchOwners, answer: Answer): BodyWriter {
-  const { wal, memory } = owners;
+  const { tiers, memory } = owners;
   const { request, session, fetches, loaded } = answer;
   const reservation = loaded.kind === "reserved" ? loaded.reservation : undefined;
   reservation?.settle();
@@ -132,7 +131,7 @@ function answerWriter(owners: FetchOwners, answer: Answer): BodyWriter {
         maxBytes: Math.min(answer.maxBytes, Math.max(reservation?.sizeBytes ?? 0, freeBytes)),
         isOneBatchDue: reservation !== undefined || freeBytes > 0,
         isReadCommitted: request.isolationLevel === READ_COMMITTED,
-        collect: (plan) => collectRead(wal, plan),
+        collect: (plan) => collectRead(tiers, plan),
       });
       owners.onFetched(built.sizeBytes);
       writeFetchResponse(writer, built.response, apiVersion);

@@ -5,8 +5,8 @@
  * `RUN_BYTES_MAX`; so a reader walks at most that much, and many small batches cost one row.
  * A row is four numbers (32 bytes): base offset of the run, address of its first batch, bytes from
  * there to the end of its last batch (negated for a legacy entry, which is a run by itself), and
- * the largest timestamp of this and all earlier runs (CreateTime is not monotone; its running
- * maximum is, so the first run that reaches a time holds the first record that does).
+ * its largest timestamp. CreateTime is not monotone, so a time is looked for from the first row on; there
+ * are few rows, because what was sealed is dropped.
  */
 
 import { assert } from "../core/assert.ts";
@@ -27,7 +27,7 @@ export interface Run {
   readonly spanBytes: number;
   /** A V1 entry: one legacy record, turned into a batch when it is read. */
   readonly isLegacy: boolean;
-  /** Over this and all earlier runs. */
+  /** The largest in it. */
   readonly maxTimestampMs: number;
 }
 
@@ -63,14 +63,13 @@ export class BatchIndex {
   /** Adds the batch after all others. */
   append(batch: IndexedBatch): void {
     const last = this.#runCount - 1;
-    let runningMaxMs = batch.maxTimestampMs;
     if (last >= 0) {
       assert(batch.baseOffset > this.#number(last, 0), "batches are indexed in offset order");
-      runningMaxMs = Math.max(runningMaxMs, this.#number(last, 3));
       const span = batch.address + batch.sizeBytes - this.#number(last, 1);
       if (this.#adjoins(last, batch) && span <= RUN_BYTES_MAX) {
         this.#rows[last * NUMBERS_PER_ROW + 2] = span;
-        this.#rows[last * NUMBERS_PER_ROW + 3] = runningMaxMs;
+        const maxTimestampMs = Math.max(batch.maxTimestampMs, this.#number(last, 3));
+        this.#rows[last * NUMBERS_PER_ROW + 3] = maxTimestampMs;
         return;
       }
     }
@@ -79,8 +78,20 @@ export class BatchIndex {
     this.#rows[row] = batch.baseOffset;
     this.#rows[row + 1] = batch.address;
     this.#rows[row + 2] = batch.isLegacy ? -batch.sizeBytes : batch.sizeBytes;
-    this.#rows[row + 3] = runningMaxMs;
+    this.#rows[row + 3] = batch.maxTimestampMs;
     this.#runCount += 1;
+  }
+
+  /** Forgets the first `count` runs. */
+  dropFirst(count: number): void {
+    assert(count >= 0 && count <= this.#runCount, "runs that are there are dropped");
+    if (count === 0) return;
+    const kept = this.#rows.subarray(count * NUMBERS_PER_ROW, this.#runCount * NUMBERS_PER_ROW);
+    this.#runCount -= count;
+    // Memory follows the number of runs down, or it would stay at its peak for ever.
+    const isWide = this.#rows.length > 4 * Math.max(kept.length, ROW_COUNT_MIN * NUMBERS_PER_ROW);
+    if (isWide) this.#rows = kept.slice();
+    else this.#rows.copyWithin(0, count * NUMBERS_PER_ROW, count * NUMBERS_PER_ROW + kept.length);
   }
 
   /** The run at `index` in offset order. */
@@ -103,8 +114,10 @@ export class BatchIndex {
 
   /** Index of the first run with a record at or after `timestampMs`; -1 if there is none. */
   indexOfTimestamp(timestampMs: number): number {
-    const index = this.#countWhile((candidate) => this.#number(candidate, 3) < timestampMs);
-    return index === this.#runCount ? -1 : index;
+    for (let index = 0; index < this.#runCount; index += 1) {
+      if (this.#number(index, 3) >= timestampMs) return index;
+    }
+    return -1;
   }
 
   /** How many rows from the first on satisfy `holds`, which is true up to some row and false after it. */

@@ -13,11 +13,17 @@ export interface EpochEnd {
   readonly endOffset: number;
 }
 
+/** The first offset of an epoch. */
+export interface EpochStart {
+  readonly leaderEpoch: number;
+  readonly startOffset: number;
+}
+
 const UNDEFINED_END: EpochEnd = { leaderEpoch: -1, endOffset: -1 };
 
 /** Epochs with their first offsets; both rise. */
 export class LeaderEpochs {
-  readonly #starts: { readonly leaderEpoch: number; startOffset: number }[] = [];
+  readonly #starts: EpochStart[] = [];
 
   /** What is written from `startOffset` on is of `leaderEpoch`. Repeated calls for one epoch do nothing. */
   assign(leaderEpoch: number, startOffset: number): void {
@@ -27,6 +33,11 @@ export class LeaderEpochs {
     // An epoch in which nothing was written leaves no trace.
     if (last?.startOffset === startOffset) this.#starts.pop();
     this.#starts.push({ leaderEpoch, startOffset });
+  }
+
+  /** All of them, in order. */
+  starts(): readonly EpochStart[] {
+    return [...this.#starts];
   }
 
   /** The epoch in which `offset` was, or will be, written; -1 if none is known. */

@@ -8,7 +8,14 @@ import type { Clock } from "../core/clock.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import type { Wal } from "../wal/wal.ts";
 import { LiveRuns } from "./live-runs.ts";
-import { type Appended, type IncomingBatch, Partition, type RecoveredBatch } from "./partition.ts";
+import {
+  type Appended,
+  type IncomingBatch,
+  Partition,
+  type PartitionState,
+  type RecoveredBatch,
+} from "./partition.ts";
+import type { PartitionPlace, SealedLog } from "./sealed-log.ts";
 
 export interface LogManagerOptions {
   readonly clock: Clock;
@@ -16,6 +23,7 @@ export interface LogManagerOptions {
   readonly leaderEpoch: number;
   /** Limit of the memory that the batch indexes of all partitions take together. */
   readonly batchIndexBytesMax: number;
+  readonly sealed: SealedLog;
 }
 
 /** An append whose batch is not durable yet. */
@@ -31,6 +39,7 @@ export class LogManager {
   #wal: Wal | undefined;
   readonly #clock: Clock;
   readonly #batchIndexBytesMax: number;
+  readonly #sealed: SealedLog;
   readonly #topics = new Map<string, Partition[]>();
   /** In WAL order; those before `#pendingStart` are durable. */
   #pending: PendingAppend[] = [];
@@ -42,6 +51,7 @@ export class LogManager {
     this.#clock = options.clock;
     this.#leaderEpoch = options.leaderEpoch;
     this.#batchIndexBytesMax = options.batchIndexBytesMax;
+    this.#sealed = options.sealed;
   }
 
   /** From here on batches can be appended; before, they can be recovered. */
@@ -76,7 +86,7 @@ export class LogManager {
       name: topic.name,
     };
     for (let index = partitions.length; index < topic.partitionCount; index += 1) {
-      const partition = new Partition(shared, index);
+      const partition = new Partition(shared, index, this.#sealed);
       // Before the log is recovered, its own entries tell the epochs.
       if (this.#wal !== undefined) partition.epochs.assign(this.leaderEpoch, 0);
       partitions.push(partition);
@@ -138,6 +148,23 @@ export class LogManager {
     const { sizeBytes: indexBytesBefore, runCount: runCountBefore } = partition.batches;
     partition.recover(batch, this.#clock.nowMs());
     this.#account(partition, indexBytesBefore, runCountBefore);
+  }
+
+  /** Takes in a partition's checkpoint; of one that is gone, nothing is done. */
+  restore({ topicId, partition }: PartitionPlace, state: PartitionState): void {
+    this.partition(topicId, partition)?.restore(state);
+  }
+
+  /** Forgets where in the WAL a partition's batches below `endOffset` lie: they are found in a segment now. */
+  forgetSealed({ topicId, partition: index }: PartitionPlace, endOffset: number): void {
+    const partition = this.partition(topicId, index);
+    if (partition === undefined) return;
+    const { batches } = partition;
+    const count = partition.runCountBelow(endOffset);
+    const bytesBefore = batches.sizeBytes;
+    for (let run = 0; run < count; run += 1) this.#liveRuns.remove(batches.runAt(run).address);
+    batches.dropFirst(count);
+    this.#batchIndexBytes += batches.sizeBytes - bytesBefore;
   }
 
   /** The oldest WAL file with a batch of a topic that exists; undefined if there is none. */

@@ -1,13 +1,15 @@
 /**
- * Reads batches of one partition, from the slab where the WAL still has them in memory, else from
- * its files. A read has three steps, so that nothing is copied that is not needed:
+ * Reads batches of one partition from wherever they lie: segments first, then the WAL's files, then its slab.
+ * A read has three steps, so that nothing is copied that is not needed:
  *
- *   plan     which runs of the WAL to look at (pure, from the batch index)
- *   load     reads those from disk that are not in the slab any more (waits)
+ *   plan     which sealed ranges and which runs of the WAL to look at (pure, from the indexes)
+ *   load     reads those from disk that are not in the slab (waits)
  *   collect  views of the whole batches, in order (synchronous; views of the slab are valid only
  *            until the caller gives up control, so it must use or copy them at once)
  *
- * Between plan and collect a run can leave the slab; `collect` then says so, and the caller loads again.
+ * Between plan and collect a run can leave the slab; `collect` then says so, and the caller loads again. Between
+ * plan and load batches can move from the WAL to a segment, or to another one: `loadRead` then throws what
+ * `isMoved` knows, and the caller plans again.
  */
 
 import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
@@ -15,9 +17,11 @@ import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { type BatchHeader, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
 import type { Wal } from "../wal/wal.ts";
+import { WalFreedError } from "../wal/wal-errors.ts";
 import { ENTRY_HEADER_BYTES } from "../wal/wal-format.ts";
 import type { Run } from "./batch-index.ts";
 import type { Partition } from "./partition.ts";
+import { RangeMovedError, type SealedLog, type SealedRange } from "./sealed-log.ts";
 
 /** Two runs at most this far apart in a file are read at once. */
 const READ_GAP_BYTES_MAX = 32 * 1024;
@@ -25,6 +29,10 @@ const READ_GAP_BYTES_MAX = 32 * 1024;
 const READ_BYTES_MAX = 1024 * 1024;
 /** What a loaded run takes beside its bytes, about. */
 const RUN_OVERHEAD_BYTES = 256;
+/** Sealed ranges of one read at most: small ones have not been merged yet. */
+const SEALED_RANGES_MAX = 64;
+/** Larger batches than this are rare; of a sealed range it is not known before it is read. */
+const LARGE_BATCH_BYTES = 1024 * 1024;
 
 /** What to read of a partition. */
 export interface ReadLimits {
@@ -43,10 +51,26 @@ interface PlannedRun extends Run {
   loaded: Uint8Array | undefined;
 }
 
+interface PlannedRange {
+  readonly range: SealedRange;
+  /** First offset wanted of it. */
+  readonly offset: number;
+  readonly maxBytes: number;
+  loaded: Uint8Array | undefined;
+}
+
 /** A read between its steps. */
 export interface ReadPlan {
   readonly limits: ReadLimits;
+  /** These come before `runs`. */
+  readonly sealed: readonly PlannedRange[];
   readonly runs: readonly PlannedRun[];
+}
+
+/** Where the batches of all partitions lie. */
+export interface LogTiers {
+  readonly wal: Wal;
+  readonly sealed: SealedLog;
 }
 
 /** Batches in offset order, and their bytes together. */
@@ -55,12 +79,51 @@ export interface CollectedBatches {
   readonly sizeBytes: number;
 }
 
-/** Which runs may hold the wanted batches. */
-export function planRead(partition: Partition, limits: ReadLimits): ReadPlan {
+/** Where the wanted batches may lie. */
+export function planRead(tiers: LogTiers, partition: Partition, limits: ReadLimits): ReadPlan {
+  if (limits.offset >= limits.endOffset) return { limits, sealed: [], runs: [] };
+  const { ranges, isAll } = planSealed(tiers.sealed, partition, limits);
+  // What follows a range that is read in part would leave a gap.
+  if (!isAll) return { limits, sealed: ranges, runs: [] };
+  const sealedBytes = ranges.reduce((sum, { range }) => sum + range.sizeBytes, 0);
+  return { limits, sealed: ranges, runs: planRuns(partition, limits, sealedBytes) };
+}
+
+/** Whether a plan found nothing to read. */
+export function isEmptyPlan({ sealed, runs }: ReadPlan): boolean {
+  return sealed.length === 0 && runs.length === 0;
+}
+
+/** `isAll`: the rest of what is wanted is in the WAL. */
+function planSealed(
+  log: SealedLog,
+  { place }: Partition,
+  { offset, endOffset, maxBytes }: ReadLimits,
+): { readonly ranges: readonly PlannedRange[]; readonly isAll: boolean } {
+  const ranges: PlannedRange[] = [];
+  let nextOffset = offset;
+  let leftBytes = maxBytes;
+  for (;;) {
+    const range = log.rangeAt(place, nextOffset);
+    if (range === undefined || range.startOffset >= endOffset) return { ranges, isAll: true };
+    if (ranges.length === SEALED_RANGES_MAX) return { ranges, isAll: false };
+    if (ranges.length > 0 && leftBytes <= 0) return { ranges, isAll: false };
+    const startOffset = Math.max(nextOffset, range.startOffset);
+    ranges.push({ range, offset: startOffset, maxBytes: leftBytes, loaded: undefined });
+    if (range.sizeBytes > leftBytes) return { ranges, isAll: false };
+    // Of the first one an unknown part lies before the offset: it does not count.
+    if (offset <= range.startOffset) leftBytes -= range.sizeBytes;
+    nextOffset = range.endOffset;
+  }
+}
+
+function planRuns(
+  { batches }: Partition,
+  limits: ReadLimits,
+  alreadyPlannedBytes: number,
+): PlannedRun[] {
   const runs: PlannedRun[] = [];
-  if (limits.offset >= limits.endOffset) return { limits, runs };
-  const { batches } = partition;
-  let plannedBytes = 0;
+  let plannedBytes = alreadyPlannedBytes;
   let index = Math.max(0, batches.indexOfOffset(limits.offset));
   for (; index < batches.runCount && plannedBytes < limits.maxBytes + 1; index += 1) {
     const run = batches.runAt(index);
@@ -69,16 +132,21 @@ export function planRead(partition: Partition, limits: ReadLimits): ReadPlan {
     // The first run may lie before the offset almost wholly: it does not count.
     if (runs.length > 1) plannedBytes += run.spanBytes;
   }
-  return { limits, runs };
+  return runs;
 }
 
 /**
  * How much memory `loadRead` takes at most, its buffers included; 0 if everything is in memory, so that
  * `collectRead` works without it.
  */
-export function bytesToLoad(wal: Wal, plan: ReadPlan): number {
+export function bytesToLoad({ wal, sealed }: LogTiers, plan: ReadPlan): number {
   let keptBytes = 0;
   let passingBytesMax = 0;
+  for (const { range, maxBytes, loaded } of plan.sealed) {
+    if (loaded !== undefined) continue;
+    keptBytes += Math.min(range.sizeBytes, maxBytes + LARGE_BATCH_BYTES);
+    passingBytesMax = sealed.readOverheadBytes;
+  }
   let first = 0;
   while (first < plan.runs.length) {
     const run = plan.runs[first];
@@ -96,10 +164,15 @@ export function bytesToLoad(wal: Wal, plan: ReadPlan): number {
 }
 
 /**
- * Reads from the WAL's files what is not in memory.
- * @throws KafkaError KAFKA_STORAGE_ERROR if the file does not hold what was written
+ * Reads from segments and the WAL's files what is not in memory.
+ * @throws KafkaError KAFKA_STORAGE_ERROR if they do not hold what was written; what `isMoved` knows
  */
-export async function loadRead(wal: Wal, plan: ReadPlan): Promise<void> {
+export async function loadRead(tiers: LogTiers, plan: ReadPlan): Promise<void> {
+  for (const planned of plan.sealed) {
+    const { range, offset, maxBytes } = planned;
+    planned.loaded ??= await tiers.sealed.read(range, offset, maxBytes);
+  }
+  const { wal } = tiers;
   let first = 0;
   while (first < plan.runs.length) {
     const group = neighboursFrom(wal, plan.runs, first);
@@ -108,57 +181,87 @@ export async function loadRead(wal: Wal, plan: ReadPlan): Promise<void> {
   }
 }
 
+/** Whether a load failed because the batches lie elsewhere by now: planned again, it can be repeated. */
+export function isMoved(thrown: unknown): boolean {
+  return thrown instanceof WalFreedError || thrown instanceof RangeMovedError;
+}
+
 /**
  * The batches of a loaded plan.
  * @returns undefined if a run has left memory since; load again
  */
-export function collectRead(wal: Wal, plan: ReadPlan): CollectedBatches | undefined {
-  const { limits } = plan;
-  const batches: Uint8Array[] = [];
-  let sizeBytes = 0;
+export function collectRead({ wal }: LogTiers, plan: ReadPlan): CollectedBatches | undefined {
+  const collecting = new Collecting(plan.limits);
+  for (const { loaded } of plan.sealed) {
+    if (loaded === undefined) return undefined;
+    if (!collecting.take(loaded, 0)) return collecting;
+  }
   for (const run of plan.runs) {
     const bytes = run.loaded ?? wal.viewOf(run.address, run.spanBytes);
     if (bytes === undefined) return undefined;
+    if (!collecting.take(bytes, ENTRY_HEADER_BYTES)) return collecting;
+  }
+  return collecting;
+}
+
+/** Picks the wanted batches, in order. */
+class Collecting implements CollectedBatches {
+  readonly batches: Uint8Array[] = [];
+  sizeBytes = 0;
+  readonly #limits: ReadLimits;
+
+  constructor(limits: ReadLimits) {
+    this.#limits = limits;
+  }
+
+  /** @returns false if nothing more is wanted */
+  take(bytes: Uint8Array, gapBytes: number): boolean {
+    const { offset, endOffset, maxBytes, isOneBatchDue } = this.#limits;
     let position = 0;
     while (position < bytes.length) {
       const header = readBatchHeader(bytes, position);
       const end = position + header.sizeBytes;
-      if (header.baseOffset >= limits.endOffset) return { batches, sizeBytes };
-      if (header.baseOffset + header.lastOffsetDelta >= limits.offset) {
-        const isDue = limits.isOneBatchDue && batches.length === 0;
-        if (sizeBytes + header.sizeBytes > limits.maxBytes && !isDue) return { batches, sizeBytes };
-        batches.push(bytes.subarray(position, end));
-        sizeBytes += header.sizeBytes;
+      if (header.baseOffset >= endOffset) return false;
+      if (header.baseOffset + header.lastOffsetDelta >= offset) {
+        const isDue = isOneBatchDue && this.batches.length === 0;
+        if (this.sizeBytes + header.sizeBytes > maxBytes && !isDue) return false;
+        this.batches.push(bytes.subarray(position, end));
+        this.sizeBytes += header.sizeBytes;
       }
-      position = end + ENTRY_HEADER_BYTES;
+      position = end + gapBytes;
     }
+    return true;
   }
-  return { batches, sizeBytes };
 }
 
 /** Reads one stored batch: the one that holds `offset`, copied; undefined if there is none below `endOffset`. */
 export async function readBatchAt(
-  wal: Wal,
+  tiers: LogTiers,
   partition: Partition,
   offset: number,
 ): Promise<Uint8Array | undefined> {
   const endOffset = partition.highWatermark;
   const limits = { offset, endOffset, maxBytes: 0, isOneBatchDue: true };
-  const [batch] = await readBatches(wal, partition, limits);
+  const [batch] = await readBatches(tiers, partition, limits);
   return batch;
 }
 
 /** All three steps for a caller that waits in between: the batches, each a copy. */
 export async function readBatches(
-  wal: Wal,
+  tiers: LogTiers,
   partition: Partition,
   limits: ReadLimits,
 ): Promise<Uint8Array[]> {
-  const plan = planRead(partition, limits);
+  let plan = planRead(tiers, partition, limits);
   for (;;) {
-    await loadRead(wal, plan);
-    const collected = collectRead(wal, plan);
-    if (collected !== undefined) return collected.batches.map((view) => view.slice());
+    try {
+      await loadRead(tiers, plan);
+      const collected = collectRead(tiers, plan);
+      if (collected !== undefined) return collected.batches.map((view) => view.slice());
+    } catch (thrown) {
+      if (!isMoved(thrown)) throw thrown;
+      plan = planRead(tiers, partition, limits);
+    }
   }
 }
 

@@ -8,8 +8,7 @@
 import { nextTurn } from "../core/clock.ts";
 import { recordsOf } from "../protocol/batch-records.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
-import type { Wal } from "../wal/wal.ts";
-import { readBatches } from "./log-reader.ts";
+import { type LogTiers, readBatches } from "./log-reader.ts";
 import type { Partition } from "./partition.ts";
 
 /** A record's place in time. */
@@ -25,36 +24,60 @@ const RECORDS_BYTES_MAX = 32 * 1024 * 1024;
 
 /** The first record at or after `timestampMs` below the high watermark, in offset order. */
 export async function firstRecordSince(
-  wal: Wal,
+  tiers: LogTiers,
   partition: Partition,
   timestampMs: number,
 ): Promise<TimestampedOffset | undefined> {
+  const { place, highWatermark } = partition;
+  let fromOffset = partition.logStartOffset;
+  for (;;) {
+    const range = tiers.sealed.rangeSince(place, { timestampMs, fromOffset });
+    if (range === undefined) break;
+    const found = await firstIn(tiers, partition, { ...range, timestampMs });
+    if (found !== undefined) return found;
+    // What reached the time in it has been deleted.
+    fromOffset = range.endOffset;
+  }
   const runIndex = partition.batches.indexOfTimestamp(timestampMs);
   if (runIndex === -1) return undefined;
-  const offset = partition.batches.runAt(runIndex).baseOffset;
-  const range = { offset, endOffset: partition.highWatermark };
-  for await (const batch of batchesIn(wal, partition, range)) {
-    const found = firstIn(batch, timestampMs);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  const startOffset = partition.batches.runAt(runIndex).baseOffset;
+  return await firstIn(tiers, partition, { startOffset, endOffset: highWatermark, timestampMs });
 }
 
 /** The record with the largest timestamp below the high watermark; the first of several. */
 export async function recordOfMaxTimestamp(
-  wal: Wal,
+  tiers: LogTiers,
   partition: Partition,
 ): Promise<TimestampedOffset | undefined> {
-  const { batches, highWatermark } = partition;
-  const lastIndex = batches.indexOfOffset(highWatermark - 1);
-  if (highWatermark === 0 || lastIndex === -1) return undefined;
-  // A run is durable as a whole, so the running maximum up to the last durable one is exact.
-  const { maxTimestampMs } = batches.runAt(lastIndex);
-  const runIndex = Math.max(0, batches.indexOfTimestamp(maxTimestampMs));
-  const endOffset = runIndex < lastIndex ? batches.runAt(runIndex + 1).baseOffset : highWatermark;
-  const range = { offset: batches.runAt(runIndex).baseOffset, endOffset };
-  for await (const batch of batchesIn(wal, partition, range)) {
-    const found = firstIn(batch, maxTimestampMs);
+  const { batches, highWatermark, place, logStartOffset } = partition;
+  const range = tiers.sealed.rangeOfMaxTimestamp(place, logStartOffset);
+  let maxTimestampMs = range?.maxTimestampMs ?? Number.NEGATIVE_INFINITY;
+  let at: { startOffset: number; endOffset: number } | undefined = range;
+  for (let index = 0; index < batches.runCount; index += 1) {
+    const run = batches.runAt(index);
+    // A run is durable as a whole.
+    if (run.baseOffset >= highWatermark) break;
+    if (run.maxTimestampMs <= maxTimestampMs) continue;
+    maxTimestampMs = run.maxTimestampMs;
+    const isLast = index + 1 === batches.runCount;
+    const nextOffset = isLast ? highWatermark : batches.runAt(index + 1).baseOffset;
+    at = { startOffset: run.baseOffset, endOffset: Math.min(nextOffset, highWatermark) };
+  }
+  if (at === undefined) return undefined;
+  return await firstIn(tiers, partition, { ...at, timestampMs: maxTimestampMs });
+}
+
+/** The first record at or after a time among those from the log's start on in the batches of `[start, end)`. */
+async function firstIn(
+  tiers: LogTiers,
+  partition: Partition,
+  range: { startOffset: number; endOffset: number; timestampMs: number },
+): Promise<TimestampedOffset | undefined> {
+  const { startOffset, endOffset, timestampMs } = range;
+  const { logStartOffset } = partition;
+  const offset = Math.max(startOffset, logStartOffset);
+  for await (const batch of batchesIn(tiers, partition, { offset, endOffset })) {
+    const found = firstOfBatch(batch, { timestampMs, logStartOffset });
     if (found !== undefined) return found;
   }
   return undefined;
@@ -62,14 +85,14 @@ export async function recordOfMaxTimestamp(
 
 /** The batches that start in `[offset, endOffset)`, each a copy. */
 async function* batchesIn(
-  wal: Wal,
+  tiers: LogTiers,
   partition: Partition,
   { offset, endOffset }: { offset: number; endOffset: number },
 ): AsyncGenerator<Uint8Array> {
   let next = offset;
   while (next < endOffset) {
     const limits = { offset: next, endOffset, maxBytes: SCAN_BYTES_MAX, isOneBatchDue: true };
-    const batches = await readBatches(wal, partition, limits);
+    const batches = await readBatches(tiers, partition, limits);
     if (batches.length === 0) return;
     for (const batch of batches) {
       const header = readBatchHeader(batch, 0);
@@ -81,18 +104,23 @@ async function* batchesIn(
 }
 
 /** The first record of the batch at or after `timestampMs`, as consumers see its time. */
-function firstIn(batch: Uint8Array, timestampMs: number): TimestampedOffset | undefined {
+function firstOfBatch(
+  batch: Uint8Array,
+  { timestampMs, logStartOffset }: { timestampMs: number; logStartOffset: number },
+): TimestampedOffset | undefined {
   const header = readBatchHeader(batch, 0);
   if (header.maxTimestampMs < timestampMs) return undefined;
   // With append time all records have the batch's.
   if (header.timestampType === "LogAppendTime") {
-    return { offset: header.baseOffset, timestampMs: header.maxTimestampMs };
+    const offset = Math.max(header.baseOffset, logStartOffset);
+    return { offset, timestampMs: header.maxTimestampMs };
   }
   const cursor = recordsOf(batch, 0, header, RECORDS_BYTES_MAX);
   while (cursor.next()) {
     const recordMs = header.baseTimestampMs + cursor.timestampDelta;
-    if (recordMs >= timestampMs) {
-      return { offset: header.baseOffset + cursor.offsetDelta, timestampMs: recordMs };
+    const offset = header.baseOffset + cursor.offsetDelta;
+    if (recordMs >= timestampMs && offset >= logStartOffset) {
+      return { offset, timestampMs: recordMs };
     }
   }
   return undefined;

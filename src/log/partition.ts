@@ -12,8 +12,9 @@ import type { BatchHeader } from "../protocol/record-batch.ts";
 import type { Wal } from "../wal/wal.ts";
 import { ENTRY_HEADER_BYTES } from "../wal/wal-format.ts";
 import { BatchIndex } from "./batch-index.ts";
-import { LeaderEpochs } from "./leader-epochs.ts";
-import { ProducerState } from "./producer-state.ts";
+import { type EpochStart, LeaderEpochs } from "./leader-epochs.ts";
+import { ProducerState, type StoredProducer } from "./producer-state.ts";
+import type { PartitionPlace, SealedLog } from "./sealed-log.ts";
 
 /** What all partitions of a topic share; replaced as a whole when the topic's configs change. */
 export interface TopicLog {
@@ -46,12 +47,23 @@ export interface RecoveredBatch {
   readonly address: number;
   readonly sizeBytes: number;
   readonly isLegacy: boolean;
+  /** The partition's checkpoint covers it: offsets, epochs and producers know of it already. */
+  readonly isCheckpointed: boolean;
+}
+
+/** What a checkpoint of the logs keeps of a partition. */
+export interface PartitionState {
+  readonly logEndOffset: number;
+  readonly epochs: readonly EpochStart[];
+  readonly producers: readonly StoredProducer[];
 }
 
 /** The owner of a partition's offsets. */
 export class Partition {
   readonly topic: TopicLog;
   readonly index: number;
+  readonly place: PartitionPlace;
+  /** Of what is still in the WAL and not sealed. */
   readonly batches = new BatchIndex(ENTRY_HEADER_BYTES);
   readonly producers = new ProducerState();
   readonly epochs = new LeaderEpochs();
@@ -61,9 +73,13 @@ export class Partition {
   #highWatermark = 0;
   #isDeleted = false;
 
-  constructor(topic: TopicLog, index: number) {
+  readonly #sealed: SealedLog;
+
+  constructor(topic: TopicLog, index: number, sealed: SealedLog) {
     this.topic = topic;
     this.index = index;
+    this.place = { topicId: topic.topicId, partition: index };
+    this.#sealed = sealed;
   }
 
   /** First offset kept. */
@@ -98,7 +114,7 @@ export class Partition {
     const endOffset = this.#highWatermark;
     if (offset >= endOffset) return 0;
     if (limitBytes <= 1) return limitBytes;
-    let sizeBytes = 0;
+    let sizeBytes = this.#availableSealedBytes(offset, limitBytes);
     let index = Math.max(0, this.batches.indexOfOffset(offset));
     for (; index < this.batches.runCount && sizeBytes < limitBytes; index += 1) {
       const run = this.batches.runAt(index);
@@ -109,6 +125,18 @@ export class Partition {
       sizeBytes += Math.ceil((run.spanBytes * wanted) / (runEnd - run.baseOffset));
     }
     return Math.min(sizeBytes, limitBytes);
+  }
+
+  #availableSealedBytes(offset: number, limitBytes: number): number {
+    let sizeBytes = 0;
+    let range = this.#sealed.rangeAt(this.place, offset);
+    while (range !== undefined && sizeBytes < limitBytes) {
+      const wanted = range.endOffset - Math.max(range.startOffset, offset);
+      const offsetCount = range.endOffset - range.startOffset;
+      sizeBytes += Math.ceil((range.sizeBytes * wanted) / offsetCount);
+      range = this.#sealed.rangeAt(this.place, range.endOffset);
+    }
+    return sizeBytes;
   }
 
   /**
@@ -154,17 +182,40 @@ export class Partition {
     return { baseOffset, endAddress: wal.appendedAddress, isDuplicate: false };
   }
 
+  /** Takes in the partition's checkpoint, before what the WAL has. */
+  restore(state: PartitionState): void {
+    assert(this.#logEndOffset === 0, "restored before anything else");
+    this.#logEndOffset = state.logEndOffset;
+    this.#highWatermark = state.logEndOffset;
+    for (const { leaderEpoch, startOffset } of state.epochs) {
+      this.epochs.assign(leaderEpoch, startOffset);
+    }
+    this.producers.restore(state.producers);
+  }
+
+  /** What a checkpoint keeps, appended but not yet durable batches included. */
+  state(): PartitionState {
+    return {
+      logEndOffset: this.#logEndOffset,
+      epochs: this.epochs.starts(),
+      producers: this.producers.stored(),
+    };
+  }
+
   /** Takes in a batch that the WAL still has, in order of offsets. It is durable. */
   recover(batch: RecoveredBatch, nowMs: number): void {
-    const { header } = batch;
-    assert(header.baseOffset >= this.#logEndOffset, "recovered offsets rise");
-    this.batches.append({
-      baseOffset: header.baseOffset,
-      address: batch.address,
-      sizeBytes: batch.sizeBytes,
-      maxTimestampMs: header.maxTimestampMs,
-      isLegacy: batch.isLegacy,
-    });
+    const { header, isCheckpointed } = batch;
+    assert(isCheckpointed || header.baseOffset >= this.#logEndOffset, "recovered offsets rise");
+    if (header.baseOffset >= this.#sealed.endOffset(this.place)) {
+      this.batches.append({
+        baseOffset: header.baseOffset,
+        address: batch.address,
+        sizeBytes: batch.sizeBytes,
+        maxTimestampMs: header.maxTimestampMs,
+        isLegacy: batch.isLegacy,
+      });
+    }
+    if (isCheckpointed) return;
     if (header.producerId >= 0) {
       // As Apache Kafka does: a producer is as old as its newest record says.
       const lastSeenMs = Math.min(nowMs, header.maxTimestampMs);
@@ -173,6 +224,11 @@ export class Partition {
     this.epochs.assign(batch.leaderEpoch, header.baseOffset);
     this.#logEndOffset = header.baseOffset + header.lastOffsetDelta + 1;
     this.#highWatermark = this.#logEndOffset;
+  }
+
+  /** How many runs of the WAL, from the first on, lie below `endOffset`: what was sealed is whole runs. */
+  runCountBelow(endOffset: number): number {
+    return this.batches.indexOfOffset(endOffset - 1) + 1;
   }
 
   /** Everything below `highWatermark` has become durable. */

@@ -37,6 +37,15 @@ interface Producer {
   lastSeenMs: number;
 }
 
+/** A producer as a checkpoint keeps it. */
+export interface StoredProducer {
+  readonly producerId: number;
+  readonly epoch: number;
+  readonly lastSeenMs: number;
+  /** Oldest first. */
+  readonly batches: readonly KeptBatch[];
+}
+
 /** The producers of one partition. */
 export class ProducerState {
   readonly #producers = new Map<number, Producer>();
@@ -98,6 +107,23 @@ export class ProducerState {
     producer.batches.push(kept);
     if (producer.batches.length > BATCHES_KEPT) producer.batches.shift();
     producer.lastSeenMs = position.nowMs;
+  }
+
+  /** All of them, the one that was silent longest first. */
+  stored(): readonly StoredProducer[] {
+    return [...this.#producers].map(([producerId, { epoch, batches, lastSeenMs }]) => ({
+      producerId,
+      epoch,
+      lastSeenMs,
+      batches: [...batches],
+    }));
+  }
+
+  /** Takes in what `stored` gave. */
+  restore(producers: readonly StoredProducer[]): void {
+    for (const { producerId, epoch, batches, lastSeenMs } of producers) {
+      this.#producers.set(producerId, { epoch, batches: [...batches], lastSeenMs });
+    }
   }
 
   #forgetBeyondLimit(): void {

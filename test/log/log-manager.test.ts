@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { LogManager } from "../../src/log/log-manager.ts";
+import { NOTHING_SEALED } from "../../src/log/sealed-log.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { batchWith, inDirectory, openWal } from "../wal/wal-fixture.ts";
 
@@ -16,6 +17,7 @@ test("log manager: one sync calls a waiter of many partitions once", () =>
       clock: systemClock,
       leaderEpoch: 1,
       batchIndexBytesMax: 1024 * 1024,
+      sealed: NOTHING_SEALED,
     });
     logs.attach(wal);
     logs.ensureTopic({ topicId: TOPIC_ID, name: "t", partitionCount: PARTITION_COUNT });

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { Partition } from "../../src/log/partition.ts";
+import { NOTHING_SEALED } from "../../src/log/sealed-log.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { ENTRY_HEADER_BYTES } from "../../src/wal/wal-format.ts";
 import { batchWith } from "../wal/wal-fixture.ts";
@@ -9,7 +10,7 @@ import { batchWith } from "../wal/wal-fixture.ts";
 /** 100 adjacent batches of one record: a single run. */
 function partitionOfOneRun(): { partition: Partition; batchBytes: number } {
   const topicIdBytes = new Uint8Array(16);
-  const partition = new Partition({ topicId: "id", topicIdBytes, name: "t" }, 0);
+  const partition = new Partition({ topicId: "id", topicIdBytes, name: "t" }, 0, NOTHING_SEALED);
   const bytes = batchWith(300);
   const header = readBatchHeader(bytes, 0);
   for (let baseOffset = 0; baseOffset < 100; baseOffset += 1) {
@@ -20,6 +21,7 @@ function partitionOfOneRun(): { partition: Partition; batchBytes: number } {
         address: 4096 + baseOffset * (bytes.length + ENTRY_HEADER_BYTES),
         sizeBytes: bytes.length,
         isLegacy: false,
+        isCheckpointed: false,
       },
       0,
     );

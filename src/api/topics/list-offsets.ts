@@ -6,6 +6,7 @@
  */
 
 import type { LogManager } from "../../log/log-manager.ts";
+import type { LogTiers } from "../../log/log-reader.ts";
 import type { Partition } from "../../log/partition.ts";
 import { firstRecordSince, recordOfMaxTimestamp } from "../../log/partition-times.ts";
 import type { MetaStore } from "../../meta/meta-store.ts";
@@ -21,7 +22,6 @@ import {
   type ListOffsetsResponseListOffsetsPartitionResponseInput,
   writeListOffsetsResponse,
 } from "../../protocol/generated/list-offsets-response.ts";
-import type { Wal } from "../../wal/wal.ts";
 import type { Handler } from "../handler.ts";
 import { duplicatesOf } from "./duplicates.ts";
 import { checkLeaderEpoch } from "./leader-epoch.ts";
@@ -45,7 +45,7 @@ const LEADER_EPOCH_VERSION = 4;
 const UNKNOWN = -1;
 
 interface Owners {
-  readonly wal: Wal;
+  readonly tiers: LogTiers;
   readonly logs: LogManager;
   readonly meta: MetaStore;
 }
@@ -134,10 +134,10 @@ async function find(owners: Owners, { name, asked, apiVersion }: Question): Prom
   if (apiVersion < (SINCE_VERSION[asked.timestamp] ?? 0)) {
     throw new KafkaError(ErrorCode.unsupportedVersion, "The version does not know this timestamp.");
   }
-  return findInLog(owners.wal, partition, asked.timestamp);
+  return findInLog(owners.tiers, partition, asked.timestamp);
 }
 
-async function findInLog(wal: Wal, partition: Partition, timestamp: number): Promise<Found> {
+async function findInLog(tiers: LogTiers, partition: Partition, timestamp: number): Promise<Found> {
   const at = (offset: number, recordMs = UNKNOWN): Found => ({
     offset,
     timestamp: recordMs,
@@ -155,8 +155,8 @@ async function findInLog(wal: Wal, partition: Partition, timestamp: number): Pro
     default: {
       const record =
         timestamp === MAX_TIMESTAMP
-          ? await recordOfMaxTimestamp(wal, partition)
-          : await firstRecordSince(wal, partition, timestamp);
+          ? await recordOfMaxTimestamp(tiers, partition)
+          : await firstRecordSince(tiers, partition, timestamp);
       return record === undefined ? NOT_FOUND : at(record.offset, record.timestampMs);
     }
   }
