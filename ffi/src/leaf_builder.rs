@@ -8,6 +8,7 @@ use crate::query::{Prefix, Range, Scalar, Wildcard};
 use crate::query_builder::{Built, all_of, any_of, constant, exact_query, none, word_query};
 use crate::schema::FIELDS;
 use crate::words::{is_prose, words_of};
+use std::mem::discriminant;
 use std::ops::Bound;
 use tantivy::query::{FastFieldRangeQuery, InvertedIndexRangeQuery, PhraseQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
@@ -139,14 +140,25 @@ fn json_range(range: &Range, path: &JsonPath) -> Outcome<Built> {
     if values.iter().copied().flatten().any(|value| matches!(value, Scalar::Bool(_))) {
         return Err(format!("The range of {} has a boolean bound.", range.field));
     }
+    let number = number_bounds(range, path)?;
     if is_number {
-        let bounds = bounds(range, |value, _| Ok(value.number().and_then(|number| path.number(&number))))?;
-        return Ok(column_range(bounds));
+        return Ok(column_range(number));
     }
     let text = bounds(range, |value, _| Ok(Some(path.text(&value.text()))))?;
     let date = bounds(range, |value, is_end| Ok(date_of(&value.text(), is_end).map(|date| path.date(date))))?;
-    let number = bounds(range, |value, _| Ok(value.number().and_then(|number| path.number(&number))))?;
     Ok(any_of([text, date, number].into_iter().flatten().map(|bounds| column_range(Some(bounds))).collect()))
+}
+
+/// Tantivy takes two bounds of one type only; of two types, both become fractions.
+fn number_bounds(range: &Range, path: &JsonPath) -> Outcome<Option<Bounds>> {
+    let values = [&range.gt, &range.gte, &range.lt, &range.lte];
+    let mut numbers = values.iter().copied().flatten().filter_map(Scalar::number);
+    let first = numbers.next();
+    let is_mixed = numbers.any(|other| first.as_ref().is_some_and(|one| discriminant(one) != discriminant(&other)));
+    bounds(range, |value, _| {
+        let number = value.number().map(|number| if is_mixed { number.fraction() } else { number });
+        Ok(number.and_then(|number| path.number(&number)))
+    })
 }
 
 /// A range of whole numbers from zero up; bounds may be negative or have fractions.

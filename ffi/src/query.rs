@@ -197,6 +197,15 @@ impl Scalar {
         }
     }
 
+    /// The number as one that may have a fraction.
+    pub fn fraction(self) -> Scalar {
+        match self {
+            Scalar::I64(value) => Scalar::F64(value as f64),
+            Scalar::U64(value) => Scalar::F64(value as f64),
+            other => other,
+        }
+    }
+
     pub fn boolean(&self) -> Option<bool> {
         match self {
             Scalar::Bool(value) => Some(*value),

@@ -42,6 +42,9 @@ test.each([
   [{ match: { _headers: "abc" } }, "orders/0/0"],
   [{ match: { _headers: "trace" } }, "orders/0/0 orders/1/0"],
   [{ range: { "user.id": { gte: 40, lt: 43 } } }, "orders/0/1"],
+  // Bounds of two types: a fraction and a whole number, and one that no whole number reaches.
+  [{ range: { "user.id": { gte: 41.5, lt: 43 } } }, "orders/0/1"],
+  [{ range: { "user.id": { gt: 41, lt: 1e300 } } }, "orders/0/1"],
   [{ term: { "user.id": 42 } }, "orders/0/1"],
   [{ term: { ok: true } }, "orders/0/1"],
   [{ match: { "user.name": "ann" } }, "orders/0/1"],
