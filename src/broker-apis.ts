@@ -8,6 +8,7 @@ import type { AnyHandler } from "./api/handler.ts";
 import { createProduceHandler, type ProduceOwners } from "./api/produce.ts";
 import { createCreatePartitionsHandler } from "./api/topics/create-partitions.ts";
 import { createCreateTopicsHandler } from "./api/topics/create-topics.ts";
+import { createDeleteRecordsHandler } from "./api/topics/delete-records.ts";
 import { createDeleteTopicsHandler } from "./api/topics/delete-topics.ts";
 import { createDescribeConfigsHandler } from "./api/topics/describe-configs.ts";
 import { createDescribeTopicPartitionsHandler } from "./api/topics/describe-topic-partitions.ts";
@@ -42,6 +43,7 @@ export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
     createMetadataHandler({ cluster, meta, topicAdmin, isAutoCreateEnabled }),
     createCreateTopicsHandler({ topicAdmin, configs }),
     createDeleteTopicsHandler({ meta, topicAdmin }),
+    createDeleteRecordsHandler({ logs, meta, configs }),
     createCreatePartitionsHandler(topicAdmin),
     createDescribeConfigsHandler({ meta, configs, brokerId: cluster.brokerId, brokerConfigs }),
     createDescribeClusterHandler(cluster),

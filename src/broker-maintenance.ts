@@ -24,7 +24,7 @@ export interface MaintenanceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly producerIdExpirationMs: number;
-  /** Time between rounds; a new WAL file or a deleted topic starts one earlier. */
+  /** Time between rounds; a new WAL file, a deleted topic or deleted records that free a file start one earlier. */
   readonly roundMs: number;
 }
 
@@ -34,12 +34,14 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
   let isStopped = false;
   let isDue = false;
   let running: Promise<void> | undefined;
+  let oldestLive = storage.logs.oldestLiveSequence;
   let lastSequence = fileSequenceOf(storage.wal.appendedAddress);
   let doneAddress = -1;
   expireProducers(options);
   const runRounds = async (): Promise<void> => {
     while (isDue && !isStopped) {
       isDue = false;
+      oldestLive = storage.logs.oldestLiveSequence;
       try {
         // On a broker that nothing happens to, nothing is written.
         const { durableAddress } = storage.wal;
@@ -63,7 +65,9 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
     start();
   });
   const removeListener = storage.meta.onApplied(({ kind }) => {
-    if (kind === "topicDeleted") start();
+    const isFileDead =
+      kind === "logStartOffsetsSet" && storage.logs.oldestLiveSequence !== oldestLive;
+    if (kind === "topicDeleted" || isFileDead) start();
   });
   let cancelTimer = (): void => {};
   const schedule = (): void => {

@@ -2,6 +2,7 @@
 
 import type { Metrics } from "./core/metrics.ts";
 import type { LogManager } from "./log/log-manager.ts";
+import type { Partition } from "./log/partition.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import type { Wal } from "./wal/wal.ts";
 
@@ -25,7 +26,7 @@ export function collectStorage(metrics: Metrics, { wal, logs, meta }: MeasuredSt
         const topicId = meta.topic(topic)?.topicId;
         const log = topicId === undefined ? undefined : logs.partition(topicId, partition);
         if (log === undefined) continue;
-        report(Math.max(0, log.highWatermark - offset), groupId, topic, String(partition));
+        report(lagOf(log, offset), groupId, topic, String(partition));
       }
     }
   });
@@ -34,4 +35,9 @@ export function collectStorage(metrics: Metrics, { wal, logs, meta }: MeasuredSt
     { name: "chronik_batch_index_bytes", help: "Memory of the index of batches in the WAL." },
     (report) => report(logs.batchIndexBytes),
   );
+}
+
+/** How many records a group that committed `offset` has before it. */
+function lagOf({ logStartOffset, highWatermark }: Partition, offset: number): number {
+  return Math.max(0, highWatermark - Math.max(offset, logStartOffset));
 }

@@ -89,6 +89,11 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
       }
       case "topicDeleted":
         return logs.deleteTopic(command.topicId);
+      case "logStartOffsetsSet":
+        for (const { partition, offset } of command.offsets) {
+          logs.deleteRecordsBefore({ topicId: command.topicId, partition }, offset);
+        }
+        return;
       default:
         return;
     }

@@ -100,11 +100,17 @@ export function isGone(connection: ClientConnection): boolean {
   return isClosed;
 }
 
-/** Tells of topics that have been deleted since they were found. */
+/** Tells of topics and records that have been deleted since they were found. */
 export function refuseDeleted(fetches: readonly PartitionFetch[]): void {
   for (const fetch of fetches) {
-    if (!fetch.partition?.isDeleted) continue;
-    fetch.errorCode = fetch.deletedCode;
+    const { asked, partition, errorCode } = fetch;
+    if (partition === undefined) continue;
+    // What could not be read may have been deleted while it was read.
+    const isRead = errorCode === ErrorCode.none || errorCode === ErrorCode.kafkaStorageError;
+    if (partition.isDeleted) fetch.errorCode = fetch.deletedCode;
+    else if (isRead && asked.fetchOffset < partition.logStartOffset) {
+      fetch.errorCode = ErrorCode.offsetOutOfRange;
+    } else continue;
     fetch.plan = undefined;
   }
 }

@@ -173,6 +173,7 @@ function hasEnough(fetches: readonly PartitionFetch[], minBytes: number): boolea
   let missingBytes = minBytes;
   for (const { asked, partition, errorCode } of fetches) {
     if (errorCode !== ErrorCode.none || partition === undefined || partition.isDeleted) return true;
+    if (asked.fetchOffset < partition.logStartOffset) return true;
     if (missingBytes > 0) {
       const limitBytes = Math.min(missingBytes, asked.maxBytes);
       missingBytes -= partition.availableBytes(asked.fetchOffset, limitBytes);

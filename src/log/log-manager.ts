@@ -107,6 +107,16 @@ export class LogManager {
     }
   }
 
+  /** Hides a partition's records below `offset`, and forgets where they lie. */
+  deleteRecordsBefore({ topicId, partition: index }: PartitionPlace, offset: number): void {
+    const partition = this.partition(topicId, index);
+    if (partition === undefined) return;
+    const isRecovering = this.#wal === undefined;
+    assert(isRecovering || offset <= partition.highWatermark, "what is deleted is durable");
+    partition.deleteRecordsBefore(offset);
+    this.#forgetRuns(partition, partition.deletedRunCount);
+  }
+
   /** The partition, if it exists. */
   partition(topicId: string, index: number): Partition | undefined {
     return this.#topics.get(topicId)?.[index];
@@ -159,12 +169,7 @@ export class LogManager {
   forgetSealed({ topicId, partition: index }: PartitionPlace, endOffset: number): void {
     const partition = this.partition(topicId, index);
     if (partition === undefined) return;
-    const { batches } = partition;
-    const count = partition.runCountBelow(endOffset);
-    const bytesBefore = batches.sizeBytes;
-    for (let run = 0; run < count; run += 1) this.#liveRuns.remove(batches.runAt(run).address);
-    batches.dropFirst(count);
-    this.#batchIndexBytes += batches.sizeBytes - bytesBefore;
+    this.#forgetRuns(partition, partition.runCountBelow(endOffset));
   }
 
   /** The oldest WAL file with a batch of a topic that exists; undefined if there is none. */
@@ -175,6 +180,14 @@ export class LogManager {
   /** Forgets producers that have been silent since `beforeMs`. */
   expireProducers(beforeMs: number): void {
     for (const partition of this.partitions()) partition.producers.expire(beforeMs);
+  }
+
+  /** Forgets the first `count` runs of a partition. */
+  #forgetRuns({ batches }: Partition, count: number): void {
+    const bytesBefore = batches.sizeBytes;
+    for (let run = 0; run < count; run += 1) this.#liveRuns.remove(batches.runAt(run).address);
+    batches.dropFirst(count);
+    this.#batchIndexBytes += batches.sizeBytes - bytesBefore;
   }
 
   #account(partition: Partition, indexBytesBefore: number, runCountBefore: number): void {

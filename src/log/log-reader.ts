@@ -234,12 +234,13 @@ class Collecting implements CollectedBatches {
   }
 }
 
-/** Reads one stored batch: the one that holds `offset`, copied; undefined if there is none below `endOffset`. */
+/** Reads one stored batch: the one that holds `offset`, copied; undefined if there is none that is shown. */
 export async function readBatchAt(
   tiers: LogTiers,
   partition: Partition,
   offset: number,
 ): Promise<Uint8Array | undefined> {
+  if (offset < partition.logStartOffset) return undefined;
   const endOffset = partition.highWatermark;
   const limits = { offset, endOffset, maxBytes: 0, isOneBatchDue: true };
   const [batch] = await readBatches(tiers, partition, limits);

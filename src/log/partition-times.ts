@@ -22,7 +22,7 @@ const SCAN_BYTES_MAX = 1024 * 1024;
 /** A batch that is larger than this when it is decompressed is not looked into. */
 const RECORDS_BYTES_MAX = 32 * 1024 * 1024;
 
-/** The first record at or after `timestampMs` below the high watermark, in offset order. */
+/** The first record at or after `timestampMs` between log start and high watermark, in offset order. */
 export async function firstRecordSince(
   tiers: LogTiers,
   partition: Partition,
@@ -44,34 +44,74 @@ export async function firstRecordSince(
   return await firstIn(tiers, partition, { startOffset, endOffset: highWatermark, timestampMs });
 }
 
-/** The record with the largest timestamp below the high watermark; the first of several. */
+/** The record with the largest timestamp between log start and high watermark; the first of several. */
 export async function recordOfMaxTimestamp(
   tiers: LogTiers,
   partition: Partition,
 ): Promise<TimestampedOffset | undefined> {
-  const { batches, highWatermark, place, logStartOffset } = partition;
-  const range = tiers.sealed.rangeOfMaxTimestamp(place, logStartOffset);
-  let maxTimestampMs = range?.maxTimestampMs ?? Number.NEGATIVE_INFINITY;
-  let at: { startOffset: number; endOffset: number } | undefined = range;
+  const { logStartOffset } = partition;
+  const stretch = stretchOfMaxTimestamp(tiers, partition, logStartOffset);
+  if (stretch === undefined || stretch.startOffset >= logStartOffset) {
+    return stretch && (await firstIn(tiers, partition, stretch));
+  }
+  // A part of it is deleted, and its largest timestamp perhaps with it.
+  const kept = await recordOfMaxTimestampIn(tiers, partition, stretch.endOffset);
+  const rest = stretchOfMaxTimestamp(tiers, partition, stretch.endOffset);
+  if (rest === undefined || (kept && kept.timestampMs >= rest.timestampMs)) return kept;
+  return (await firstIn(tiers, partition, rest)) ?? kept;
+}
+
+/** Batches of one partition that lie together, and the largest timestamp in them. */
+interface Stretch {
+  readonly startOffset: number;
+  /** Exclusive. */
+  readonly endOffset: number;
+  readonly timestampMs: number;
+}
+
+/** The first stretch with the largest timestamp of those that end behind `fromOffset`. */
+function stretchOfMaxTimestamp(
+  tiers: LogTiers,
+  { batches, highWatermark, place }: Partition,
+  fromOffset: number,
+): Stretch | undefined {
+  const range = tiers.sealed.rangeOfMaxTimestamp(place, fromOffset);
+  let latest: Stretch | undefined = range && { ...range, timestampMs: range.maxTimestampMs };
   for (let index = 0; index < batches.runCount; index += 1) {
-    const run = batches.runAt(index);
+    const { baseOffset: startOffset, maxTimestampMs: timestampMs } = batches.runAt(index);
     // A run is durable as a whole.
-    if (run.baseOffset >= highWatermark) break;
-    if (run.maxTimestampMs <= maxTimestampMs) continue;
-    maxTimestampMs = run.maxTimestampMs;
+    if (startOffset >= highWatermark) break;
     const isLast = index + 1 === batches.runCount;
     const nextOffset = isLast ? highWatermark : batches.runAt(index + 1).baseOffset;
-    at = { startOffset: run.baseOffset, endOffset: Math.min(nextOffset, highWatermark) };
+    const endOffset = Math.min(nextOffset, highWatermark);
+    if (endOffset <= fromOffset || timestampMs <= (latest?.timestampMs ?? Number.NEGATIVE_INFINITY))
+      continue;
+    latest = { startOffset, endOffset, timestampMs };
   }
-  if (at === undefined) return undefined;
-  return await firstIn(tiers, partition, { ...at, timestampMs: maxTimestampMs });
+  return latest;
+}
+
+/** The record with the largest timestamp from the log's start up to `endOffset`, by looking at every batch. */
+async function recordOfMaxTimestampIn(
+  tiers: LogTiers,
+  partition: Partition,
+  endOffset: number,
+): Promise<TimestampedOffset | undefined> {
+  const { logStartOffset } = partition;
+  let latest: TimestampedOffset | undefined;
+  for await (const batch of batchesIn(tiers, partition, { offset: logStartOffset, endOffset })) {
+    const timestampMs = maxTimestampMsIn(batch, logStartOffset);
+    if (latest !== undefined && timestampMs <= latest.timestampMs) continue;
+    latest = firstOfBatch(batch, { timestampMs, logStartOffset }) ?? latest;
+  }
+  return latest;
 }
 
 /** The first record at or after a time among those from the log's start on in the batches of `[start, end)`. */
 async function firstIn(
   tiers: LogTiers,
   partition: Partition,
-  range: { startOffset: number; endOffset: number; timestampMs: number },
+  range: Stretch,
 ): Promise<TimestampedOffset | undefined> {
   const { startOffset, endOffset, timestampMs } = range;
   const { logStartOffset } = partition;
@@ -124,4 +164,19 @@ function firstOfBatch(
     }
   }
   return undefined;
+}
+
+/** Over the records from `logStartOffset` on; without one, no record has it. */
+function maxTimestampMsIn(batch: Uint8Array, logStartOffset: number): number {
+  const header = readBatchHeader(batch, 0);
+  if (header.baseOffset >= logStartOffset || header.timestampType === "LogAppendTime") {
+    return header.maxTimestampMs;
+  }
+  const cursor = recordsOf(batch, 0, header, RECORDS_BYTES_MAX);
+  let deltaMax = Number.NEGATIVE_INFINITY;
+  while (cursor.next()) {
+    const isKept = header.baseOffset + cursor.offsetDelta >= logStartOffset;
+    if (isKept) deltaMax = Math.max(deltaMax, cursor.timestampDelta);
+  }
+  return header.baseTimestampMs + deltaMax;
 }

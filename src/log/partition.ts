@@ -67,8 +67,9 @@ export class Partition {
   readonly batches = new BatchIndex(ENTRY_HEADER_BYTES);
   readonly producers = new ProducerState();
   readonly epochs = new LeaderEpochs();
-  /** Called by the log manager when `highWatermark` has risen, or when the partition is deleted. */
+  /** Called when `highWatermark` or `logStartOffset` has risen, or when the partition is deleted. */
   readonly waiters = new Set<() => void>();
+  #logStartOffset = 0;
   #logEndOffset = 0;
   #highWatermark = 0;
   #isDeleted = false;
@@ -82,9 +83,9 @@ export class Partition {
     this.#sealed = sealed;
   }
 
-  /** First offset kept. */
+  /** First offset that is shown; the batch that holds it may begin before it. */
   get logStartOffset(): number {
-    return 0;
+    return this.#logStartOffset;
   }
 
   /** Next offset to be written. */
@@ -184,9 +185,9 @@ export class Partition {
 
   /** Takes in the partition's checkpoint, before what the WAL has. */
   restore(state: PartitionState): void {
-    assert(this.#logEndOffset === 0, "restored before anything else");
-    this.#logEndOffset = state.logEndOffset;
-    this.#highWatermark = state.logEndOffset;
+    assert(this.#logEndOffset === this.#logStartOffset, "restored before anything in the log");
+    this.#logEndOffset = Math.max(this.#logStartOffset, state.logEndOffset);
+    this.#highWatermark = this.#logEndOffset;
     for (const { leaderEpoch, startOffset } of state.epochs) {
       this.epochs.assign(leaderEpoch, startOffset);
     }
@@ -205,8 +206,13 @@ export class Partition {
   /** Takes in a batch that the WAL still has, in order of offsets. It is durable. */
   recover(batch: RecoveredBatch, nowMs: number): void {
     const { header, isCheckpointed } = batch;
-    assert(isCheckpointed || header.baseOffset >= this.#logEndOffset, "recovered offsets rise");
-    if (header.baseOffset >= this.#sealed.endOffset(this.place)) {
+    const endOffset = header.baseOffset + header.lastOffsetDelta + 1;
+    const isDeleted = endOffset <= this.#logStartOffset;
+    // A batch that holds the log start offset lies before it in part.
+    const isBehind = header.baseOffset >= this.#logEndOffset;
+    const isFirst = this.#logEndOffset === this.#logStartOffset;
+    assert(isCheckpointed || isDeleted || isBehind || isFirst, "recovered offsets rise");
+    if (!isDeleted && header.baseOffset >= this.#sealed.endOffset(this.place)) {
       this.batches.append({
         baseOffset: header.baseOffset,
         address: batch.address,
@@ -222,8 +228,27 @@ export class Partition {
       this.producers.update(header, { baseOffset: header.baseOffset, nowMs: lastSeenMs });
     }
     this.epochs.assign(batch.leaderEpoch, header.baseOffset);
-    this.#logEndOffset = header.baseOffset + header.lastOffsetDelta + 1;
-    this.#highWatermark = this.#logEndOffset;
+    if (isDeleted) return;
+    this.#logEndOffset = endOffset;
+    this.#highWatermark = endOffset;
+  }
+
+  /**
+   * Records below `offset` are never shown again; the offset never goes back. A batch that holds it stays whole.
+   * At start `offset` may lie beyond the log: its batches are gone already, and the log goes on from there.
+   */
+  deleteRecordsBefore(offset: number): void {
+    if (offset <= this.#logStartOffset) return;
+    this.#logStartOffset = offset;
+    this.#logEndOffset = Math.max(this.#logEndOffset, offset);
+    this.#highWatermark = Math.max(this.#highWatermark, offset);
+    this.#wake();
+  }
+
+  /** How many runs of the WAL, from the first on, hold deleted records only. */
+  get deletedRunCount(): number {
+    if (this.#logStartOffset === this.#logEndOffset) return this.batches.runCount;
+    return Math.max(0, this.batches.indexOfOffset(this.#logStartOffset));
   }
 
   /** How many runs of the WAL, from the first on, lie below `endOffset`: what was sealed is whole runs. */

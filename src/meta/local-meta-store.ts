@@ -7,6 +7,7 @@
 
 import { assert } from "../core/assert.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import { LogStartOffsets } from "./log-start-offsets.ts";
 import { decodeMetaCommand, encodeMetaCommand, MetaRecoveryError } from "./meta-command.ts";
 import type {
   CommittedOffset,
@@ -14,6 +15,7 @@ import type {
   MetaListener,
   MetaStore,
   PartitionOffset,
+  PartitionStart,
   StoredGroup,
   Topic,
   TopicPartition,
@@ -50,6 +52,7 @@ export class LocalMetaStore implements MetaStore {
   readonly #accepted = new TopicTable();
   readonly #topics = new TopicTable();
   readonly #offsets = new OffsetTable();
+  readonly #logStarts = new LogStartOffsets();
   readonly #creations = new Map<string, Promise<void>>();
   readonly #listeners = new Set<MetaListener>();
   /** In the order of addresses: accepted, not yet known durable. */
@@ -73,6 +76,7 @@ export class LocalMetaStore implements MetaStore {
   /** The whole state as commands. Those committed while it is read may be in it or not. */
   *commands(): Iterable<MetaCommand> {
     for (const topic of this.#topics.topics()) yield { kind: "topicCreated", topic };
+    yield* this.#logStarts.commands();
     yield* this.#offsets.commands();
     yield { kind: "producerIdsAllocated", nextProducerId: this.#nextProducerId };
   }
@@ -144,6 +148,14 @@ export class LocalMetaStore implements MetaStore {
 
   collidingTopic(name: string): string | undefined {
     return this.#accepted.collidingTopic(name);
+  }
+
+  logStartOffset(topicId: string, partition: number): number {
+    return this.#logStarts.offsetOf(topicId, partition);
+  }
+
+  logStartOffsets(topicId: string): Iterable<PartitionStart> {
+    return this.#logStarts.offsetsOf(topicId);
   }
 
   groupIds(): Iterable<string> {
@@ -252,6 +264,7 @@ export class LocalMetaStore implements MetaStore {
   #apply(command: MetaCommand): void {
     this.#topics.apply(command);
     this.#offsets.apply(command);
+    this.#logStarts.apply(command);
     if (command.kind === "producerIdsAllocated") {
       this.#nextProducerId = Math.max(this.#nextProducerId, command.nextProducerId);
     }

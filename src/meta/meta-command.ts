@@ -1,13 +1,13 @@
 /**
- * The bytes of a metadata entry: JSON in UTF-8, `{"version":1,"command":{"kind":…}}`. The WAL and the checkpoint
- * guard them with a checksum. A new or changed command raises the version.
+ * The bytes of a metadata entry: JSON in UTF-8, `{"version":2,"command":{"kind":…}}`. The WAL and the checkpoint
+ * guard them with a checksum. A new or changed command raises the version: 2 added `logStartOffsetsSet`.
  */
 
 import { assert } from "../core/assert.ts";
 import type { MetaCommand } from "./meta-store.ts";
 
 /** Raised with each change that an older broker could not read. */
-const META_COMMAND_VERSION = 1;
+const META_COMMAND_VERSION = 2;
 
 /** Metadata that this broker cannot go on from: it must not start. */
 export class MetaRecoveryError extends Error {
@@ -24,6 +24,7 @@ const KINDS: Readonly<Record<MetaCommand["kind"], true>> = {
   groupStored: true,
   groupRemoved: true,
   producerIdsAllocated: true,
+  logStartOffsetsSet: true,
 };
 
 const encoder = new TextEncoder();
@@ -34,7 +35,7 @@ export function encodeMetaCommand(command: MetaCommand): Uint8Array {
   return encoder.encode(JSON.stringify({ version: META_COMMAND_VERSION, command }));
 }
 
-/** Several at once, for the checkpoint: `{"version":1,"commands":[…]}`. */
+/** Several at once, for the checkpoint: `{"version":2,"commands":[…]}`. */
 export function encodeMetaCommands(commands: readonly MetaCommand[]): Uint8Array {
   return encoder.encode(JSON.stringify({ version: META_COMMAND_VERSION, commands }));
 }

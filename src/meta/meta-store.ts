@@ -45,6 +45,12 @@ export interface TopicPartition {
   readonly partition: number;
 }
 
+/** Where a partition's log begins. */
+export interface PartitionStart {
+  readonly partition: number;
+  readonly offset: number;
+}
+
 /** A member as it survives a restart. */
 export interface StoredMember {
   readonly memberId: string;
@@ -97,7 +103,13 @@ export type MetaCommand =
   /** The group and all its committed offsets go. */
   | { readonly kind: "groupRemoved"; readonly groupId: string }
   /** Producer ids below `nextProducerId` are given away. */
-  | { readonly kind: "producerIdsAllocated"; readonly nextProducerId: number };
+  | { readonly kind: "producerIdsAllocated"; readonly nextProducerId: number }
+  /** Records below these offsets are deleted. A log start offset never goes back. */
+  | {
+      readonly kind: "logStartOffsetsSet";
+      readonly topicId: string;
+      readonly offsets: readonly PartitionStart[];
+    };
 
 /** Called for each command when it has been applied. */
 export type MetaListener = (command: MetaCommand) => void;
@@ -121,6 +133,11 @@ export interface MetaStore {
   topicCreation(name: string): Promise<void> | undefined;
   /** Another topic, existing or being created, whose name differs only in `.` for `_`: Kafka refuses that. */
   collidingTopic(name: string): string | undefined;
+
+  /** Where deleted records ended; 0 where none were deleted, or the topic is unknown. */
+  logStartOffset(topicId: string, partition: number): number;
+  /** Those of a topic's partitions that are not 0. */
+  logStartOffsets(topicId: string): Iterable<PartitionStart>;
 
   /** Ids of all groups that have members stored or offsets committed. */
   groupIds(): Iterable<string>;

@@ -56,6 +56,7 @@ export class TopicTable {
       }
       case "topicDeleted":
       case "topicConfigsSet":
+      case "logStartOffsetsSet":
         this.#topicOf(command.topicId);
         return;
       default:

@@ -4,6 +4,8 @@ import type { Socket } from "bun";
 import { ApiKey } from "../../src/protocol/generated/api-keys.ts";
 import { writeCreateTopicsRequest } from "../../src/protocol/generated/create-topics-request.ts";
 import { readCreateTopicsResponse } from "../../src/protocol/generated/create-topics-response.ts";
+import { writeDeleteRecordsRequest } from "../../src/protocol/generated/delete-records-request.ts";
+import { readDeleteRecordsResponse } from "../../src/protocol/generated/delete-records-response.ts";
 import {
   type FetchRequestInput,
   writeFetchRequest,
@@ -22,6 +24,7 @@ const PRODUCE_VERSION = 12;
 const FETCH_VERSION = 12;
 const LIST_OFFSETS_VERSION = 11;
 const CREATE_TOPICS_VERSION = 7;
+const DELETE_RECORDS_VERSION = 2;
 
 interface Pending {
   readonly resolve: (frame: Uint8Array) => void;
@@ -162,6 +165,20 @@ export class PipelinedClient {
       writeListOffsetsRequest(writer, { replicaId: -1, topics }, version),
     );
     return readListOffsetsResponse(reader, version).topics[0]?.partitions[0];
+  }
+
+  /** Deletes records of `topic` below `offset` of each partition. @returns the partitions' answers */
+  async deleteRecords(topic: string, offsets: Readonly<Record<number, number>>) {
+    const version = DELETE_RECORDS_VERSION;
+    const partitions = Object.entries(offsets).map(([index, offset]) => ({
+      partitionIndex: Number(index),
+      offset,
+    }));
+    const request = { topics: [{ name: topic, partitions }], timeoutMs: 1000 };
+    const reader = await this.exchange(ApiKey.deleteRecords, version, (writer) =>
+      writeDeleteRecordsRequest(writer, request, version),
+    );
+    return readDeleteRecordsResponse(reader, version).topics[0]?.partitions ?? [];
   }
 
   #send(

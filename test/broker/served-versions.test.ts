@@ -41,6 +41,7 @@ const KAFKA_VERSIONS: Readonly<Record<string, readonly [min: number, max: number
   apiVersions: [0, 4],
   createTopics: [2, 7],
   deleteTopics: [1, 6],
+  deleteRecords: [0, 2],
   initProducerId: [0, 5],
   offsetForLeaderEpoch: [2, 4],
   describeConfigs: [1, 4],
@@ -98,6 +99,13 @@ const BODIES: Readonly<Record<string, (version: number) => object>> = {
     ...(version >= 6
       ? { topics: [{ name: "gone", topicId: ZERO_UUID }] }
       : { topicNames: ["gone"] }),
+  }),
+  deleteRecords: () => ({
+    topics: [
+      { name: "known", partitions: [{ partitionIndex: 0, offset: -1 }] },
+      { name: "gone", partitions: [{ partitionIndex: 0, offset: 0 }] },
+    ],
+    timeoutMs: 1000,
   }),
   describeConfigs: () => ({
     resources: [

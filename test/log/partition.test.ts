@@ -40,3 +40,39 @@ test("partition: what lies before the offset in its run is not counted as availa
   expect(partition.availableBytes(100, within)).toBe(0);
   expect(partition.availableBytes(50, 10)).toBe(10);
 });
+
+test("partition: records that are deleted before the log is recovered stay deleted", () => {
+  const topicIdBytes = new Uint8Array(16);
+  const partition = new Partition({ topicId: "id", topicIdBytes, name: "t" }, 0, NOTHING_SEALED);
+  partition.deleteRecordsBefore(15);
+  expect([partition.logStartOffset, partition.logEndOffset]).toEqual([15, 15]);
+  const header = { ...readBatchHeader(batchWith(300), 0), lastOffsetDelta: 9, producerId: 5 };
+  const recover = (baseOffset: number): void => {
+    const address = 4096 + baseOffset * 1000;
+    const place = {
+      leaderEpoch: 1,
+      address,
+      sizeBytes: 300,
+      isLegacy: false,
+      isCheckpointed: false,
+    };
+    const producer = { producerEpoch: 0, baseSequence: baseOffset };
+    partition.recover({ header: { ...header, ...producer, baseOffset }, ...place }, 0);
+  };
+  // What is wholly deleted has no place, but its producer is known.
+  recover(0);
+  expect([partition.batches.runCount, partition.logEndOffset]).toEqual([0, 15]);
+  expect(partition.producers.check({ ...header, producerEpoch: 0, baseSequence: 0 })).toEqual(
+    expect.objectContaining({ baseOffset: 0 }),
+  );
+  recover(10);
+  recover(20);
+  expect([partition.batches.runCount, partition.logEndOffset]).toEqual([2, 30]);
+  expect(partition.highWatermark).toBe(30);
+  partition.deleteRecordsBefore(5);
+  expect(partition.logStartOffset).toBe(15);
+  partition.deleteRecordsBefore(25);
+  expect([partition.deletedRunCount, partition.logStartOffset]).toEqual([1, 25]);
+  partition.deleteRecordsBefore(30);
+  expect(partition.deletedRunCount).toBe(2);
+});

@@ -195,7 +195,7 @@ test("recover: durable commands come back, others do not", async () => {
 
 test("recover: an entry of a newer broker stops the start", () => {
   const store = new LocalMetaStore();
-  const newer = new TextEncoder().encode('{"version":2,"command":{"kind":"topicCreated"}}');
+  const newer = new TextEncoder().encode('{"version":3,"command":{"kind":"topicCreated"}}');
   expect(() => store.recover(1, newer)).toThrow(MetaRecoveryError);
   const unknown = new TextEncoder().encode('{"version":1,"command":{"kind":"toString"}}');
   expect(() => store.recover(1, unknown)).toThrow(MetaRecoveryError);
@@ -209,4 +209,36 @@ test("recover: entries that the checkpoint covers are skipped", () => {
   expect(store.topicCount).toBe(1);
   store.recover(100, encodeMetaCommand(created("b")));
   expect(store.topicCount).toBe(2);
+});
+
+test("log start offsets: never go back, survive a restart, and go with their topic", async () => {
+  const { store, log } = openStore();
+  const topicId = "id-of-a";
+  const startAt = (offset: number): MetaCommand => ({
+    kind: "logStartOffsetsSet",
+    topicId,
+    offsets: [{ partition: 0, offset }],
+  });
+  expect(await codeOf(store.commit(startAt(1)))).toBe(ErrorCode.unknownTopicId);
+  await store.commit(created("a"));
+  log.isAutomatic = false;
+  const first = store.commit(startAt(7));
+  expect(store.logStartOffset(topicId, 0)).toBe(0);
+  log.sync();
+  await first;
+  log.isAutomatic = true;
+  await store.commit(startAt(5));
+  expect(store.logStartOffset(topicId, 0)).toBe(7);
+  expect(store.logStartOffset(topicId, 1)).toBe(0);
+  const { store: reopened } = openStore(new MemoryLog(log.survivors()));
+  expect([...reopened.logStartOffsets(topicId)]).toEqual([{ partition: 0, offset: 7 }]);
+  await reopened.commit({ kind: "topicDeleted", topicId, name: "a" });
+  expect([...reopened.logStartOffsets(topicId)]).toEqual([]);
+});
+
+test("recover: metadata of version 1 is read", () => {
+  const store = new LocalMetaStore();
+  const text = `{"version":1,"command":${JSON.stringify(created("a"))}}`;
+  store.recover(1, new TextEncoder().encode(text));
+  expect(store.topic("a")).toEqual(topicOf("a"));
 });

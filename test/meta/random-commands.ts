@@ -11,7 +11,7 @@ export function randomCommand(store: LocalMetaStore, random: Random): MetaComman
   const topic = topics[pick(topics.length)];
   const groupId = `group-${pick(5)}`;
   const place = () => ({ topic: topic?.name ?? "none", partition: pick(4) });
-  switch (topic ? pick(9) : 0) {
+  switch (topic ? pick(10) : 0) {
     case 0: {
       const name = `topic-${pick(1_000_000)}`;
       const configs = { "retention.ms": `${pick(1000)}` };
@@ -42,6 +42,10 @@ export function randomCommand(store: LocalMetaStore, random: Random): MetaComman
       return { kind: "groupStored", group: randomGroup(groupId, pick) };
     case 6:
       return { kind: "groupRemoved", groupId };
+    case 8: {
+      const offsets = [{ partition: pick(4), offset: 1 + pick(1000) }];
+      return { kind: "logStartOffsetsSet", topicId: topic?.topicId ?? "", offsets };
+    }
     case 7:
       return { kind: "producerIdsAllocated", nextProducerId: store.nextProducerId + 1000 };
     default: {
@@ -63,6 +67,9 @@ export function viewOf(store: LocalMetaStore): unknown {
   return {
     topics: [...store.topics()].sort((left, right) => (left.name < right.name ? -1 : 1)),
     byId: [...store.topics()].every((topic) => store.topicById(topic.topicId) === topic),
+    starts: [...store.topics()]
+      .map(({ name, topicId }) => [name, [0, 1, 2, 3].map((i) => store.logStartOffset(topicId, i))])
+      .sort(([left = ""], [right = ""]) => (left < right ? -1 : 1)),
     groups: [...store.groupIds()].sort().map((groupId) => ({
       stored: store.storedGroup(groupId),
       offsets: Object.fromEntries(

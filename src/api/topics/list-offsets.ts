@@ -2,7 +2,8 @@
  * ListOffsets (key 2), versions 0 to 11: earliest, latest, by time, and of the largest timestamp.
  *
  * Deviations from Kafka: in version 0 an offset by time is the exact one, where Kafka knows only the
- * starts of segments. Nothing is tiered yet: the local log is the whole log.
+ * starts of segments. The record of the largest timestamp is never a deleted one, as Kafka's may be while the
+ * file that held it is there. Nothing is tiered yet: the local log is the whole log.
  */
 
 import type { LogManager } from "../../log/log-manager.ts";
