@@ -2,6 +2,7 @@
 
 import { type Broker, startBroker } from "./broker.ts";
 import { type Invocation, readInvocation, readyLine } from "./cli/command-line.ts";
+import { type SubcommandEntry, subcommandOf } from "./cli/subcommands.ts";
 import { effectiveSettings } from "./config.ts";
 import { keepProcessAlive, systemClock } from "./core/clock.ts";
 import { readWholeFile, systemDisk } from "./core/disk.ts";
@@ -12,6 +13,10 @@ import { VERSION } from "./version.ts";
 const EXIT_CODE_FAILURE = 1;
 
 async function main(): Promise<void> {
+  const [name = "", ...args] = process.argv.slice(2);
+  const isHelp = name === "help";
+  const subcommand = subcommandOf(isHelp ? (args[0] ?? "") : name);
+  if (subcommand !== undefined) return runInstead(subcommand, isHelp ? ["--help"] : args);
   const invocation = await readInvocation(
     {
       argv: process.argv.slice(2),
@@ -32,6 +37,13 @@ async function main(): Promise<void> {
     case "run":
       await run(invocation);
   }
+}
+
+/** Runs a subcommand, whose program is loaded only now, instead of the broker. */
+async function runInstead(subcommand: SubcommandEntry, args: readonly string[]): Promise<void> {
+  const { runSubcommand } = await import("./cli/run-subcommand.ts");
+  keepProcessAlive(); // What a subcommand waits for may be timers alone.
+  process.exit(await runSubcommand(subcommand, args));
 }
 
 /** Runs the broker until a signal or a failure ends it. */

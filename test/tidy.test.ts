@@ -34,7 +34,10 @@ const GATEWAYS: readonly (readonly [pattern: RegExp, owners: readonly string[]])
   [/\bMath\.random\(|\brandomUUID\(|\bgetRandomValues\(|\brandomBytes\(/, ["core/clock.ts"]],
   [/\bset(Timeout|Interval)\(|\bBun\.sleep/, ["core/clock.ts"]],
   [/\b(process|Bun)\.env\b|\bprocess\.(exit|argv)\b/, ["main.ts"]],
-  [/\bBun\.(listen|connect)\(|from "node:(net|tls)"/, ["network/listener.ts", "http/server.ts"]],
+  [
+    /\bBun\.(listen|connect)\(|from "node:(net|tls)"/,
+    ["network/listener.ts", "http/server.ts", "cli/kafka-connection.ts"],
+  ],
   [/\bBun\.serve\(|from "node:https?"/, ["http/server.ts"]],
 ];
 

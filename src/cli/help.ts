@@ -3,15 +3,20 @@
 import { kebabOf, SETTING_NAMES, type SettingName, settingOf } from "../config/settings.ts";
 import { formatBytes } from "../config/units.ts";
 import { formatValue } from "../config/values.ts";
+import { SUBCOMMANDS } from "./subcommands.ts";
 
 const INTRODUCTION = `chronik-server: a Kafka-compatible broker whose records are searchable a second after they are written.
 
 Usage: chronik-server [flags] [command]
+       chronik-server SUBCOMMAND ...     (SUBCOMMAND --help tells more)
 
 Commands:
   standalone   Run one broker with everything in it (the default).
   help         Print this text.
   version      Print the version.
+
+Subcommands, for a broker that runs:
+${SUBCOMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)}   ${summary}`).join("\n")}
 
 Flags:
   -h, --help

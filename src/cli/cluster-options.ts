@@ -1,0 +1,12 @@
+/** Where the broker is: options that several subcommands share. */
+
+import type { OptionSpec } from "./arguments.ts";
+
+export const BOOTSTRAP_DEFAULT = "127.0.0.1:9092";
+
+export const BOOTSTRAP_OPTION: OptionSpec = {
+  kind: "text",
+  short: "b",
+  value: "HOST:PORT",
+  help: `Brokers, separated by commas; ${BOOTSTRAP_DEFAULT}.`,
+};
