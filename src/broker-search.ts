@@ -94,6 +94,7 @@ function startIndexing(options: SearchOptions) {
       const partition = logs.partition(topicId, index);
       return partition && (await readBatchAt(tiers, partition, offset));
     },
+    logStartOffsetsOf: (topicId) => meta.logStartOffsets(topicId),
     clock,
     logger,
     searchTimeoutMs: config.searchTimeoutMs,

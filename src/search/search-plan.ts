@@ -16,10 +16,19 @@ export interface SearchPlan {
   readonly filter: ShimFilter | undefined;
 }
 
-/** The plan for a search over the topics `wanted`. Indexes without any of them are not opened. */
+/** Where each partition of a topic begins whose first records were deleted. */
+export type LogStartOffsetsOf = (
+  topicId: string,
+) => Iterable<{ readonly partition: number; readonly offset: number }>;
+
+/**
+ * The plan for a search over the topics `wanted`. Indexes without any of them are not opened; what else they
+ * hold, deleted records included, is filtered out.
+ */
 export function planSearch(
   generations: Iterable<SearchedGeneration>,
   wanted: ReadonlySet<string>,
+  logStartOffsetsOf: LogStartOffsetsOf,
 ): SearchPlan {
   const indexNumbers: number[] = [];
   const present = new Set<string>();
@@ -31,10 +40,25 @@ export function planSearch(
     indexNumbers.push(indexNumber);
     for (const topicId of ids) (wanted.has(topicId) ? present : unwanted).add(topicId);
   }
-  if (unwanted.size === 0) return { indexNumbers, filter: undefined };
-  const filter =
-    present.size <= unwanted.size
-      ? { topicIds: [...present] }
-      : { excludedTopicIds: [...unwanted] };
-  return { indexNumbers, filter };
+  const topics = topicFilterOf(present, unwanted);
+  const offsetRanges = [...present].flatMap((topicId) =>
+    Array.from(logStartOffsetsOf(topicId), ({ partition, offset: start }) => ({
+      topicId,
+      partition,
+      start,
+    })),
+  );
+  if (offsetRanges.length > 0) return { indexNumbers, filter: { ...topics, offsetRanges } };
+  return { indexNumbers, filter: topics };
+}
+
+/** Undefined if all topics that are there are wanted. */
+function topicFilterOf(
+  present: ReadonlySet<string>,
+  unwanted: ReadonlySet<string>,
+): ShimFilter | undefined {
+  if (unwanted.size === 0) return undefined;
+  return present.size <= unwanted.size
+    ? { topicIds: [...present] }
+    : { excludedTopicIds: [...unwanted] };
 }

@@ -2,7 +2,7 @@
  * The main thread's side of searching. It resolves the topics, says which indexes to look into, and reads batches
  * back; all else happens in a Worker that starts with the first search.
  *
- *   const searcher = createSearcher({ indexer, readBatchAt, clock, logger, searchTimeoutMs,
+ *   const searcher = createSearcher({ indexer, readBatchAt, logStartOffsetsOf, clock, logger, searchTimeoutMs,
  *     searchConcurrencyMax, searchResultWindowMax, responseBytesMax });
  *   await startHttpServer({ search: searcher, … });
  *   searcher.stop();
@@ -17,7 +17,7 @@ import { readBatchHeader } from "../protocol/record-batch.ts";
 import { SearchError } from "./elasticsearch-error.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
 import type { SearchInput, SearchOutput } from "./search-input.ts";
-import { planSearch, type SearchedGeneration } from "./search-plan.ts";
+import { type LogStartOffsetsOf, planSearch, type SearchedGeneration } from "./search-plan.ts";
 import { flagOf, parametersOf } from "./search-request.ts";
 import type {
   ReadBatch,
@@ -47,6 +47,7 @@ export interface SearchedIndexes {
 export interface SearcherOptions {
   readonly indexer: SearchedIndexes;
   readonly readBatchAt: ReadBatchAt;
+  readonly logStartOffsetsOf: LogStartOffsetsOf;
   readonly clock: Clock;
   readonly logger: Logger;
   /** From its arrival to its answer, refresh included. */
@@ -191,7 +192,8 @@ export class Searcher {
         const wanted = new Set(
           [...search.topicIds].filter((topicId) => this.#options.indexer.hasTopic(topicId)),
         );
-        const plan = planSearch(this.#options.indexer.generations(), wanted);
+        const { indexer: searched, logStartOffsetsOf } = this.#options;
+        const plan = planSearch(searched.generations(), wanted, logStartOffsetsOf);
         this.#worker.post({ kind: "plan", id: search.id, plan });
         break;
       }

@@ -159,6 +159,20 @@ test("DeleteRecords: a fetch that waits at a deleted offset is told at once", as
   expect((await fetched)?.errorCode).toBe(ErrorCode.offsetOutOfRange);
 });
 
+test("DeleteRecords: search finds no deleted record", async () => {
+  const topic = await filledTopic();
+  const search = async (): Promise<unknown> => {
+    const url = `http://127.0.0.1:${broker.httpPort}/${topic}/_search?refresh=true&size=2&sort=_offset`;
+    const { hits } = (await (await fetch(url)).json()) as {
+      hits: { total: { value: number }; hits: { _id: string }[] };
+    };
+    return [hits.total.value, ...hits.hits.map(({ _id }) => _id)];
+  };
+  expect(await search()).toEqual([20, `${topic}/0/0`, `${topic}/0/1`]);
+  await deleteUpTo(topic, 13);
+  expect(await search()).toEqual([7, `${topic}/0/13`, `${topic}/0/14`]);
+});
+
 test.each([true, false])("DeleteRecords: a restart keeps it (clean stop: %p)", async (isClean) => {
   const running = await RunningBroker.start();
   try {

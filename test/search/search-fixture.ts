@@ -73,6 +73,7 @@ export class SearchFixture {
   readonly #options: FixtureOptions;
   readonly #topicIds = new Map<string, string>();
   readonly #batches = new Map<string, StoredBatch[]>();
+  readonly #logStartOffsets = new Map<string, { partition: number; offset: number }[]>();
   /** Every Worker that was started, oldest first. */
   readonly workers: { readonly name: string; readonly worker: Worker }[] = [];
   /** Everything that was logged. */
@@ -155,6 +156,7 @@ export class SearchFixture {
     this.#searcher = createSearcher({
       indexer,
       readBatchAt: (...place) => this.#readBatchAt(...place),
+      logStartOffsetsOf: (topicId) => this.#logStartOffsets.get(topicId) ?? [],
       clock: systemClock,
       logger,
       searchTimeoutMs: this.#options.searchTimeoutMs ?? TIMEOUT_MS,
@@ -205,6 +207,15 @@ export class SearchFixture {
     const topicId = this.#topicIdOf(name);
     this.#topicIds.delete(name);
     this.indexer.topicDeleted(topicId);
+  }
+
+  /** Sets where partitions of a topic begin, by partition. */
+  deleteRecords(name: string, offsets: Readonly<Record<number, number>>): void {
+    const starts = Object.entries(offsets).map(([partition, offset]) => ({
+      partition: Number(partition),
+      offset,
+    }));
+    this.#logStartOffsets.set(this.#topicIdOf(name), starts);
   }
 
   /** Appends one batch and waits until it is durable. The topic is created if it is new. */

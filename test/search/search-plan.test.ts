@@ -21,8 +21,21 @@ test.each([
   ["a topic without records", "d", [], undefined],
   ["nothing", "", [], undefined],
 ] as const)("search plan: %s", (_name, wanted, indexNumbers, filter) => {
-  const plan = planSearch(GENERATIONS, new Set(wanted.split(" ")));
+  const plan = planSearch(GENERATIONS, new Set(wanted.split(" ")), () => []);
   expect(plan).toEqual({ indexNumbers: [...indexNumbers], filter } as never);
+});
+
+test("search plan: deleted records of topics that are there are filtered out", () => {
+  const logStartOffsetsOf = (topicId: string) =>
+    topicId === "c" ? [] : [{ partition: 2, offset: topicId === "a" ? 5 : 7 }];
+  const planOf = (wanted: string) =>
+    planSearch(GENERATIONS, new Set(wanted.split(" ")), logStartOffsetsOf);
+  expect(planOf("a c d").filter).toEqual({
+    excludedTopicIds: ["b"],
+    offsetRanges: [{ topicId: "a", partition: 2, start: 5 }],
+  });
+  expect(planOf("c").filter).toBeUndefined();
+  expect(planOf("d").filter).toBeUndefined();
 });
 
 const TOPICS = ["orders", "orders-eu", "payments", "-odd", "_all-in"].map((name) => ({

@@ -236,6 +236,18 @@ test("search: a deleted topic's records vanish at once, also from searches over 
   expect(await broker.idsOf({ match: { _value: "words" } })).toEqual(["doomed/0/0"]);
 });
 
+test("search: deleted records are no hits from then on, and the total is exact", async () => {
+  const records = Array.from({ length: 6 }, (_, index) => ({ value: `shortened ${index}` }));
+  for (const partition of [0, 1]) await broker.produce("cut", records, { partition });
+  await broker.produce("uncut", records);
+  const query = { match: { _value: "shortened" } };
+  expect((await broker.search({ query, size: 1 })).hits.total?.value).toBe(18);
+  broker.deleteRecords("cut", { 0: 4, 1: 6 });
+  expect(await broker.idsOf(query, { topics: "cut" })).toEqual(["cut/0/4", "cut/0/5"]);
+  expect((await broker.search({ query, size: 1 })).hits.total?.value).toBe(8);
+  expect((await broker.search({ query, size: 0 }, { topics: "cut" })).hits.total?.value).toBe(2);
+});
+
 test("search: a batch that can't be read is left out, and nothing else", async () => {
   const topicId = broker.createTopic("partly");
   const { batchOf, encodeBatch } = await import("../../src/protocol/canonical-record.ts");

@@ -63,6 +63,7 @@ test("searcher: what takes too long, or is one too many, is refused", async () =
   const createStuck = (searchTimeoutMs: number) =>
     createSearcher({
       indexer: broker.indexer,
+      logStartOffsetsOf: () => [],
       readBatchAt: async () => {
         await gate;
         return undefined;
