@@ -38,6 +38,8 @@ export interface DiskFile {
   writeDurably(bytes: Uint8Array, position: number): Promise<void>;
   /** Waits until everything written is on disk. A failed sync must not be tried again. */
   sync(): Promise<void>;
+  /** Cuts the file, or lengthens it by zeros without storing them. On disk with the next `sync`. */
+  resize(sizeBytes: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -165,6 +167,7 @@ class SystemFile implements DiskFile {
   }
 
   resize(sizeBytes: number): Promise<void> {
+    this.#checkOpen();
     return settled<void>(this.path, (done) => fs.ftruncate(this.#descriptor, sizeBytes, done));
   }
 

@@ -160,7 +160,7 @@ export function writeChunkPlace(chunkRows: Uint8Array, index: number, place: Chu
 }
 
 /** The bytes of a file that its chunk number `index`, from 0, holds. */
-function chunkContentBytes(entry: ArchiveEntry, index: number): number {
+export function chunkContentBytes(entry: ArchiveEntry, index: number): number {
   return Math.min(entry.chunkBytes, entry.sizeBytes - index * entry.chunkBytes);
 }
 

@@ -57,8 +57,57 @@ export function writeDeflatedMember(target: Uint8Array, content: Uint8Array<Arra
   return end + writeFooter(target, end, content);
 }
 
-/** Whether `member`, of the stored form by its length, has that form in all its bytes but content and checksum. */
-export function isStoredMember(member: Uint8Array, contentBytes: number): boolean {
+/** A part of a content. */
+export interface ContentRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Copies a part of the content of a stored member to the start of `target`.
+ * @returns false, and copies nothing, if all that is not content or its checksum has not the form for `contentBytes`.
+ */
+export function copyStoredContent(
+  member: Uint8Array,
+  contentBytes: number,
+  range: ContentRange,
+  target: Uint8Array,
+): boolean {
+  if (!isStoredMember(member, contentBytes)) return false;
+  let position = range.start;
+  while (position < range.end) {
+    const block = Math.floor(position / BLOCK_BYTES);
+    const end = Math.min(range.end, (block + 1) * BLOCK_BYTES);
+    const shift = HEADER.length + (block + 1) * BLOCK_HEADER_BYTES;
+    target.set(member.subarray(shift + position, shift + end), position - range.start);
+    position = end;
+  }
+  return true;
+}
+
+/**
+ * Copies a part of the content of a deflated member to the start of `target`.
+ * @returns false, and copies nothing, if the content is not `contentBytes` with the checksum that stands there.
+ */
+export async function copyDeflatedContent(
+  member: Uint8Array,
+  contentBytes: number,
+  range: ContentRange,
+  target: Uint8Array,
+): Promise<boolean> {
+  const footer = member.length - FOOTER_BYTES;
+  if (!hasBytesAt(member, 0, HEADER) || footer < HEADER.length) return false;
+  const content = await inflate(member.subarray(HEADER.length, footer), contentBytes);
+  if (content?.length !== contentBytes) return false;
+  if (readLittleEndian32(member, footer + 4) !== contentBytes) return false;
+  if (readLittleEndian32(member, footer) !== crc32(content)) return false;
+  target.set(content.subarray(range.start, range.end));
+  return true;
+}
+
+/** Whether `member` has the stored form in all its bytes but content and checksum. */
+function isStoredMember(member: Uint8Array, contentBytes: number): boolean {
+  if (member.length !== storedMemberBytes(contentBytes)) return false;
   if (!hasBytesAt(member, 0, HEADER)) return false;
   let position = HEADER.length;
   let leftBytes = contentBytes;
@@ -69,39 +118,6 @@ export function isStoredMember(member: Uint8Array, contentBytes: number): boolea
     position += BLOCK_HEADER_BYTES + blockBytes;
   } while (leftBytes > 0);
   return readLittleEndian32(member, position + 4) === contentBytes;
-}
-
-/** Copies `[start, end)` of the content of a stored member to `target`, from `targetPosition` on. */
-export function copyStoredContent(
-  member: Uint8Array,
-  range: { readonly start: number; readonly end: number },
-  target: Uint8Array,
-  targetPosition: number,
-): void {
-  let position = range.start;
-  while (position < range.end) {
-    const block = Math.floor(position / BLOCK_BYTES);
-    const end = Math.min(range.end, (block + 1) * BLOCK_BYTES);
-    const shift = HEADER.length + (block + 1) * BLOCK_HEADER_BYTES;
-    target.set(
-      member.subarray(shift + position, shift + end),
-      targetPosition + position - range.start,
-    );
-    position = end;
-  }
-}
-
-/** The content of a deflated member; undefined if it is not `contentBytes` of the checksum that stands there. */
-export async function inflatedContent(
-  member: Uint8Array,
-  contentBytes: number,
-): Promise<Uint8Array | undefined> {
-  if (!hasBytesAt(member, 0, HEADER)) return undefined;
-  const footer = member.length - FOOTER_BYTES;
-  const content = await inflate(member.subarray(HEADER.length, footer), contentBytes);
-  if (content?.length !== contentBytes) return undefined;
-  if (readLittleEndian32(member, footer + 4) !== contentBytes) return undefined;
-  return crc32(content) === readLittleEndian32(member, footer) ? content : undefined;
 }
 
 /** At most `bytesMax`; undefined if there are more, or if it is no deflate stream. */

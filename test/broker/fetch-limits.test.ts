@@ -51,6 +51,7 @@ class ReadGate {
       write: (bytes, position) => file.write(bytes, position),
       writeDurably: (bytes, position) => file.writeDurably(bytes, position),
       sync: () => file.sync(),
+      resize: (sizeBytes) => file.resize(sizeBytes),
       close: () => file.close(),
       read: async (target, position) => {
         this.readCount += 1;

@@ -51,6 +51,7 @@ export class GatedDisk {
         await pass();
         await file.sync();
       },
+      resize: (sizeBytes) => file.resize(sizeBytes),
       close: () => file.close(),
     };
   }

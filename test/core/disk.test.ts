@@ -27,6 +27,10 @@ test("disk: what is written in any way is read back, and the end is told", () =>
     expect([target[0], target[9], target[10], target[19], target[20]]).toEqual([1, 1, 2, 2, 0]);
     expect(await file.read(new Uint8Array(40), 90)).toBe(10);
     expect(await file.sizeBytes()).toBe(100);
+    await file.resize(15);
+    await file.resize(17);
+    expect(await file.read(target, 13)).toBe(4);
+    expect([...target.subarray(0, 4)]).toEqual([2, 2, 0, 0]);
     await file.close();
     const again = await systemDisk.open(path, "read");
     await expect(again.write(new Uint8Array(1), 0)).rejects.toThrow(DiskError);

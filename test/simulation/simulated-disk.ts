@@ -193,6 +193,11 @@ export class SimulatedDisk {
         checkOpen();
         await sync(() => true);
       },
+      resize: async (sizeBytes) => {
+        checkOpen();
+        await turn();
+        resize(inode, sizeBytes);
+      },
       close: async () => {
         checkOpen();
         isClosed = true;
@@ -247,6 +252,20 @@ function store(inode: Inode, sector: number): void {
   resizeStored(inode);
   const start = sector * SECTOR_BYTES;
   inode.stored.set(inode.cached.subarray(start, start + SECTOR_BYTES), start);
+}
+
+/** Changes the length at once, on disk too: as if it were lost, it would look like a crash before. */
+function resize(inode: Inode, sizeBytes: number): void {
+  for (const kind of ["cached", "stored"] as const) {
+    const bytes = new Uint8Array(
+      kind === "cached" ? sizeBytes : Math.min(sizeBytes, inode.stored.length),
+    );
+    bytes.set(inode[kind].subarray(0, bytes.length));
+    inode[kind] = bytes;
+  }
+  for (const sectors of [inode.dirty, inode.allocated]) {
+    for (const sector of sectors) if (sector * SECTOR_BYTES >= sizeBytes) sectors.delete(sector);
+  }
 }
 
 function resizeStored(inode: Inode): void {
