@@ -245,7 +245,7 @@ export class KafkaClient {
 }
 
 /** Partitions by the broker that leads them. */
-function byLeader<T extends PartitionLeader>(partitions: readonly T[]): Map<number, T[]> {
+export function byLeader<T extends PartitionLeader>(partitions: readonly T[]): Map<number, T[]> {
   return Map.groupBy(partitions, ({ leaderId }) => leaderId);
 }
 
@@ -268,10 +268,17 @@ function leadersOf(topic: MetadataResponse["topics"][number]): TopicLeaders {
 }
 
 /** What the broker said, as a sentence. */
-function topicError(errorCode: number, topic: string, message: string | null = null): KafkaError {
+export function topicError(
+  errorCode: number,
+  topic: string,
+  message: string | null = null,
+): KafkaError {
   const code = errorCode as ErrorCode; // Any number is passed on.
   if (code === ErrorCode.unknownTopicOrPartition) {
     return new KafkaError(code, `Topic '${topic}' does not exist.`);
+  }
+  if (code === ErrorCode.invalidTopicException && message === null) {
+    return new KafkaError(code, `'${topic}' is no name for a topic.`);
   }
   return new KafkaError(
     code,

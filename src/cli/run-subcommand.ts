@@ -11,8 +11,8 @@ const EXIT_CODE_FAILURE = 1;
 export async function runSubcommand(
   { name, summary, load }: SubcommandEntry,
   args: readonly string[],
+  terminal = systemTerminal(),
 ): Promise<number> {
-  const terminal = systemTerminal();
   try {
     const { usage, run } = await load();
     const parsed = readArguments(args, usage);

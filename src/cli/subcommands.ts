@@ -25,6 +25,16 @@ export const SUBCOMMANDS: readonly SubcommandEntry[] = [
     summary: "List, describe, create and delete topics.",
     load: async () => (await import("./topics.ts")).topicsCommand,
   },
+  {
+    name: "produce",
+    summary: "Send the lines of a file, or of standard input, as records.",
+    load: async () => (await import("./produce.ts")).produceCommand,
+  },
+  {
+    name: "consume",
+    summary: "Print the records of a topic.",
+    load: async () => (await import("./consume.ts")).consumeCommand,
+  },
 ];
 
 /** The subcommand of that name, if there is one. */

@@ -46,9 +46,10 @@ const PARTITIONS_MAX = 10_000;
 const REPLICATION_FACTOR_MAX = 32_767;
 const BROKER_DEFAULT = -1;
 
-type Action = (client: KafkaClient, args: Arguments, terminal: Terminal) => Promise<void>;
+type Work = (client: KafkaClient, terminal: Terminal) => Promise<void>;
 
-const ACTIONS: Readonly<Record<string, Action>> = {
+/** Understood before a broker is asked for anything. @throws UsageError */
+const ACTIONS: Readonly<Record<string, (args: Arguments) => Work>> = {
   list: listTopics,
   describe: describeTopic,
   create: createTopic,
@@ -65,10 +66,11 @@ export const topicsCommand: Subcommand = {
         `There is no "topics ${name}"; there are ${Object.keys(ACTIONS).join(", ")}.`,
       );
     }
+    const work = action(args);
     const bootstrap = args.text("bootstrap") ?? BOOTSTRAP_DEFAULT;
     const client = await KafkaClient.connect(bootstrap, systemClock);
     try {
-      await action(client, args, terminal);
+      await work(client, terminal);
     } finally {
       client.close();
     }
@@ -84,70 +86,92 @@ interface PartitionReach {
   readonly endOffset: number;
 }
 
-async function listTopics(client: KafkaClient, args: Arguments, terminal: Terminal) {
+function listTopics(args: Arguments): Work {
   if (args.words.length > 1) throw new UsageError(`Unexpected argument "${args.words[1]}".`);
-  const topics = await client.topics();
-  if (!args.has("long") && !args.has("json")) {
-    for (const { name } of topics) await terminal.write(`${name}\n`);
-    return;
-  }
-  const rows = [["TOPIC", "PARTITIONS", "OFFSETS"]];
-  for (const topic of topics) {
-    const reaches = await reachOf(client, topic);
-    const offsetCount = reaches.reduce(
-      (sum, reach) => sum + reach.endOffset - reach.startOffset,
-      0,
-    );
-    const { name, isInternal } = topic;
-    const partitionCount = topic.partitions.length;
-    if (args.has("json")) {
-      const shown = { topic: name, partition_count: partitionCount, offset_count: offsetCount };
-      await terminal.write(`${JSON.stringify({ ...shown, internal: isInternal })}\n`);
-    }
-    rows.push([name, String(partitionCount), String(offsetCount)]);
-  }
-  if (!args.has("json")) await terminal.write(tableText(rows));
+  if (args.has("json")) return listAsJson;
+  return args.has("long") ? listAsTable : listNames;
 }
 
-async function describeTopic(client: KafkaClient, args: Arguments, terminal: Terminal) {
-  const name = soleName(args);
-  const reaches = await reachOf(client, await client.topic(name, { mayCreate: false }));
-  if (args.has("json")) {
-    for (const { partition, leaderId, startOffset, endOffset } of reaches) {
-      const offsets = { start_offset: startOffset, end_offset: endOffset };
-      const shown = { topic: name, partition, leader: leaderId, ...offsets };
-      await terminal.write(`${JSON.stringify(shown)}\n`);
-    }
-    return;
+async function listNames(client: KafkaClient, terminal: Terminal) {
+  for (const { name } of await client.topics()) await terminal.write(`${name}\n`);
+}
+
+async function listAsTable(client: KafkaClient, terminal: Terminal) {
+  const rows = [["TOPIC", "PARTITIONS", "OFFSETS"]];
+  for (const topic of await client.topics()) {
+    const offsetCount = await offsetCountOf(client, topic);
+    rows.push([topic.name, String(topic.partitions.length), String(offsetCount)]);
   }
+  await terminal.write(tableText(rows));
+}
+
+async function listAsJson(client: KafkaClient, terminal: Terminal) {
+  for (const topic of await client.topics()) {
+    const shown = {
+      topic: topic.name,
+      partition_count: topic.partitions.length,
+      offset_count: await offsetCountOf(client, topic),
+      internal: topic.isInternal,
+    };
+    await terminal.write(`${JSON.stringify(shown)}\n`);
+  }
+}
+
+function describeTopic(args: Arguments): Work {
+  const name = soleName(args);
+  const describe = args.has("json") ? describeAsJson : describeAsTable;
+  return async (client, terminal) => {
+    const topic = await client.topic(name, { mayCreate: false });
+    await describe(name, await reachOf(client, topic), terminal);
+  };
+}
+
+async function describeAsTable(
+  _name: string,
+  reaches: readonly PartitionReach[],
+  terminal: Terminal,
+) {
   const rows = reaches.map(({ partition, leaderId, startOffset, endOffset }) =>
     [partition, leaderId, startOffset, endOffset, endOffset - startOffset].map(String),
   );
   await terminal.write(tableText([["PARTITION", "LEADER", "START", "END", "OFFSETS"], ...rows]));
 }
 
-async function createTopic(client: KafkaClient, args: Arguments) {
-  const name = soleName(args);
-  const configs = new Map<string, string>();
-  for (const config of args.list("config")) {
-    const equals = config.indexOf("=");
-    if (equals < 1) throw new UsageError(`--config takes KEY=VALUE, not "${config}".`);
-    configs.set(config.slice(0, equals), config.slice(equals + 1));
+async function describeAsJson(
+  topic: string,
+  reaches: readonly PartitionReach[],
+  terminal: Terminal,
+) {
+  for (const { partition, leaderId, startOffset, endOffset } of reaches) {
+    const offsets = { start_offset: startOffset, end_offset: endOffset };
+    const shown = { topic, partition, leader: leaderId, ...offsets };
+    await terminal.write(`${JSON.stringify(shown)}\n`);
   }
-  const partitionCount = args.count("partitions", { min: 1, max: PARTITIONS_MAX });
-  const factorBounds = { min: 1, max: REPLICATION_FACTOR_MAX };
-  await client.createTopic({
-    name,
-    partitionCount: partitionCount ?? BROKER_DEFAULT,
-    replicationFactor: args.count("replication-factor", factorBounds) ?? BROKER_DEFAULT,
-    configs,
-  });
 }
 
-async function deleteTopics(client: KafkaClient, args: Arguments) {
+function createTopic(args: Arguments): Work {
+  const wish = {
+    name: soleName(args),
+    partitionCount: args.count("partitions", { min: 1, max: PARTITIONS_MAX }) ?? BROKER_DEFAULT,
+    replicationFactor:
+      args.count("replication-factor", { min: 1, max: REPLICATION_FACTOR_MAX }) ?? BROKER_DEFAULT,
+    configs: new Map(args.list("config").map(configOf)),
+  };
+  return (client) => client.createTopic(wish);
+}
+
+function deleteTopics(args: Arguments): Work {
   const [, ...names] = args.words;
   if (names.length === 0) throw new UsageError("The topic's name is missing.");
-  for (const name of names) await client.deleteTopic(name);
+  return async (client) => {
+    for (const name of names) await client.deleteTopic(name);
+  };
+}
+
+function configOf(text: string): readonly [key: string, value: string] {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new UsageError(`--config takes KEY=VALUE, not "${text}".`);
+  return [text.slice(0, equals), text.slice(equals + 1)];
 }
 
 function soleName({ words }: Arguments): string {
@@ -155,6 +179,14 @@ function soleName({ words }: Arguments): string {
   if (!name) throw new UsageError("The topic's name is missing.");
   if (unexpected !== undefined) throw new UsageError(`Unexpected argument "${unexpected}".`);
   return name;
+}
+
+async function offsetCountOf(client: KafkaClient, topic: TopicLeaders): Promise<number> {
+  let count = 0;
+  for (const { startOffset, endOffset } of await reachOf(client, topic)) {
+    count += endOffset - startOffset;
+  }
+  return count;
 }
 
 async function reachOf(client: KafkaClient, topic: TopicLeaders): Promise<PartitionReach[]> {

@@ -68,7 +68,8 @@ export class SourceCollector {
   }
 }
 
-function sourceOf(
+/** The shown parts of the record at `cursor`. Walks its headers. */
+export function sourceOf(
   cursor: RecordCursor,
   place: HitPlace,
   timestampMs: number,

@@ -1,6 +1,5 @@
-/** `chronik-server topics` against a broker, and what every subcommand says when it is misused. */
+/** `chronik-server topics` against a broker. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { SUBCOMMANDS, subcommandOf } from "../../src/cli/subcommands.ts";
 import { BrokerWithCli, runCli } from "./cli-process.ts";
 
 let cli: BrokerWithCli;
@@ -49,39 +48,4 @@ test("topics: without a broker there is one line and exit code 1", async () => {
     exitCode: 1,
     stderr: "chronik-server topics: No broker answers at 127.0.0.1:1 (connection refused).\n",
   });
-});
-
-test.each([
-  [["--lng"], "Unknown option --lng; did you mean --long?"],
-  [["drop"], 'There is no "topics drop"; there are list, describe, create, delete.'],
-  [["create"], "The topic's name is missing."],
-  [["list", "x"], 'Unexpected argument "x".'],
-  [["--json=1"], "--json takes no value."],
-  [["create", "x", "-p", "0"], '--partitions takes a whole number from 1 to 10000, not "0".'],
-  [["create", "x", "-p", "1", "-p", "2"], "-p is given twice."],
-])("topics: %j is not understood, exit code 2", async (args, sentence) => {
-  const { exitCode, stderr } = await cli.run(["topics", ...args]);
-  expect({ exitCode, stderr }).toEqual({
-    exitCode: 2,
-    stderr: `chronik-server topics: ${sentence}\n`,
-  });
-});
-
-test("subcommands: help is printed for each, in lines that fit", async () => {
-  const general = (await runCli(["--help"])).stdout.toString();
-  for (const { name, summary } of SUBCOMMANDS) {
-    const { exitCode, stdout, stderr } = await runCli([name, "--help"]);
-    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
-    expect(stdout.toString()).toStartWith(`${summary}\n\nUsage: chronik-server ${name} `);
-    expect(
-      Math.max(
-        ...stdout
-          .toString()
-          .split("\n")
-          .map((line) => line.length),
-      ),
-    ).toBeLessThan(121);
-    expect(general).toContain(summary);
-    expect(subcommandOf(name)?.name).toBe(name);
-  }
 });
