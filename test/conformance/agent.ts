@@ -13,6 +13,7 @@
  *   stop            target                                ends `stream` or `join` with that id
  *   createTopic topic partitions configs · createPartitions topic total · describeTopic topic · listTopics
  *   describeConfigs topic · deleteTopic topic · listOffsets topic partition at ("earliest"|"latest"|"max"|ms)
+ *   deleteRecords topic partition before (-1: all)
  *   committed group topic partitions · listGroups · describeGroup group · deleteGroup group
  *
  * Records travel in files, one JSON line each: `p` partition, `o` offset, `t` timestamp, `k` key, `v` value,

@@ -9,7 +9,8 @@ const RECORD_COUNT = 100;
 
 export const admin: Scenario = {
   name: "admin",
-  title: "create, create partitions, describe, describe configs, list offsets by time, delete",
+  title:
+    "create, create partitions, describe, describe configs, list offsets by time, delete records, delete",
   run: async (bench) => {
     const { agent } = bench;
     const topic = bench.topicOf("admin");
@@ -23,6 +24,7 @@ export const admin: Scenario = {
     await expectFailure("shrinking", agent.run("createPartitions", { topic, total: 3 }));
     await checkConfigs(bench, topic);
     const remark = await checkOffsets(bench, topic);
+    await checkDeletedRecords(bench, topic);
 
     await agent.run("deleteTopic", { topic });
     await topicIsGone(bench, topic);
@@ -85,6 +87,28 @@ async function checkOffsets(bench: Bench, topic: string): Promise<string | undef
       return "the library cannot ask for the greatest timestamp";
     throw error;
   }
+}
+
+/** Of the records that `checkOffsets` wrote to partition 0. */
+async function checkDeletedRecords(bench: Bench, topic: string): Promise<void> {
+  const partition = 0;
+  const deleteBefore = (before: number) =>
+    bench.agent.run("deleteRecords", { topic, partition, before });
+  const earliest = async () => {
+    const found = await bench.agent.run("listOffsets", { topic, partition, at: "earliest" });
+    return Number(found["offset"]);
+  };
+  await deleteBefore(40);
+  expectEqual(await earliest(), 40, "the earliest offset after records were deleted");
+  const left = await bench.consume(topic, 1, RECORD_COUNT - 40);
+  expectEqual(
+    left.map((record) => record.o),
+    Array.from({ length: RECORD_COUNT - 40 }, (_, index) => 40 + index),
+    "offsets that are left",
+  );
+  await expectFailure("deleting beyond the end", deleteBefore(RECORD_COUNT + 1));
+  await deleteBefore(-1);
+  expectEqual(await earliest(), RECORD_COUNT, "the earliest offset when all are deleted");
 }
 
 /** Kafka answers a deletion before every view of the cluster has followed. */

@@ -87,6 +87,18 @@ func deleteTopic(c *call) (fields, error) {
 	})
 }
 
+func deleteRecords(c *call) (fields, error) {
+	return withAdmin(func(patience context.Context, admin *kadm.Client) (fields, error) {
+		before := kadm.Offsets{}
+		before.AddOffset(c.Topic, c.Partition, c.Before, -1)
+		deleted, err := admin.DeleteRecords(patience, before)
+		if err != nil {
+			return nil, err
+		}
+		return nil, deleted.Error()
+	})
+}
+
 func listOffsets(c *call) (fields, error) {
 	return withAdmin(func(patience context.Context, admin *kadm.Client) (fields, error) {
 		listed, err := listOffsetsAt(patience, admin, c)

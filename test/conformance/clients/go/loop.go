@@ -29,6 +29,7 @@ type call struct {
 	Group      string            `json:"group"`
 	Configs    map[string]string `json:"configs"`
 	At         json.RawMessage   `json:"at"`
+	Before     int64             `json:"before"`
 
 	stopped  chan struct{}
 	mutex    sync.Mutex

@@ -44,6 +44,7 @@ func main() {
 		"listTopics":       listTopics,
 		"describeConfigs":  describeConfigs,
 		"deleteTopic":      deleteTopic,
+		"deleteRecords":    deleteRecords,
 		"listOffsets":      listOffsets,
 		"committed":        committed,
 		"listGroups":       listGroups,

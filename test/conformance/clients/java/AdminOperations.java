@@ -9,6 +9,7 @@ import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
@@ -28,6 +29,7 @@ final class AdminOperations {
             Map.entry("listTopics", this::listTopics),
             Map.entry("describeConfigs", this::describeConfigs),
             Map.entry("deleteTopic", this::deleteTopic),
+            Map.entry("deleteRecords", this::deleteRecords),
             Map.entry("listOffsets", this::listOffsets),
             Map.entry("committed", this::committed),
             Map.entry("listGroups", this::listGroups),
@@ -77,6 +79,12 @@ final class AdminOperations {
 
     private ObjectNode deleteTopic(AgentLoop.Call call) throws Exception {
         admin().deleteTopics(List.of(call.text("topic"))).all().get();
+        return null;
+    }
+
+    private ObjectNode deleteRecords(AgentLoop.Call call) throws Exception {
+        TopicPartition partition = new TopicPartition(call.text("topic"), call.number("partition"));
+        admin().deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(call.number("before")))).all().get();
         return null;
     }
 

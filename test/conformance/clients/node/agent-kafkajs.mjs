@@ -149,6 +149,12 @@ serve({
     withAdmin(async (admin) => {
       await admin.deleteTopics({ topics: [topic] });
     }),
+  deleteRecords: ({ topic, partition, before }) =>
+    withAdmin(async (admin) => {
+      // The library deletes records only of topics whose leaders it knows already.
+      await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: `${before}` }] });
+    }),
   listOffsets: ({ topic, partition, at }) =>
     withAdmin(async (admin) => {
       if (at === "max") return { unsupported: true };

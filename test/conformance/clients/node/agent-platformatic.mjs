@@ -50,13 +50,8 @@ async function consume(call) {
   const groupId = `reader-${call.topic}-${call.id}-${Date.now()}`;
   const consumer = new Consumer({ ...BASE, clientId: groupId, groupId, maxWaitTime: 200 });
   const writer = new RecordWriter(call.output);
-  const offsets = Array.from({ length: call.partitions }, (_, partition) => ({
-    topic: call.topic,
-    partition,
-    offset: 0n,
-  }));
-  const mode = MessagesStreamModes.MANUAL;
-  const stream = await consumer.consume({ topics: [call.topic], mode, offsets, autocommit: false });
+  const mode = MessagesStreamModes.EARLIEST;
+  const stream = await consumer.consume({ topics: [call.topic], mode, autocommit: false });
   const timer = setTimeout(() => stream.close(), call.timeoutMs);
   for await (const message of stream) {
     writer.write(recordOf(message));
@@ -182,6 +177,11 @@ serve({
   deleteTopic: ({ topic }) =>
     withAdmin(async (admin) => {
       await admin.deleteTopics({ topics: [topic] });
+    }),
+  deleteRecords: ({ topic, partition, before }) =>
+    withAdmin(async (admin) => {
+      const partitions = [{ partition, offset: BigInt(before) }];
+      await admin.deleteRecords({ topics: [{ name: topic, partitions }] });
     }),
   listOffsets: ({ topic, partition, at }) =>
     withAdmin(async (admin) => {

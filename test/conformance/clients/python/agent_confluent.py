@@ -134,6 +134,12 @@ class Operations:
     def delete_topic(self, call):
         await_all(self._admin.delete_topics([call["topic"]], operation_timeout=10))
 
+    def delete_records(self, call):
+        before = TopicPartition(call["topic"], call["partition"], call["before"])
+        # A client of its own, as for the offsets.
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        await_all(admin.delete_records([before]))
+
     def list_offsets(self, call):
         at = call["at"]
         named = {

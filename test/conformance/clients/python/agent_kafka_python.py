@@ -130,6 +130,10 @@ class Operations:
     def delete_topic(self, call):
         with_admin(self._admin(), lambda admin: admin.delete_topics([call["topic"]]))
 
+    def delete_records(self, call):
+        before = {TopicPartition(call["topic"], call["partition"]): call["before"]}
+        with_admin(self._admin(), lambda admin: admin.delete_records(before))
+
     def list_offsets(self, call):
         part = TopicPartition(call["topic"], call["partition"])
         named = {
