@@ -31,8 +31,8 @@ pub struct FreezeRequest {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Frozen {
-    document_count: u64,
-    size_bytes: u64,
+    pub document_count: u64,
+    pub size_bytes: u64,
 }
 
 impl FreezeRequest {
@@ -43,36 +43,27 @@ impl FreezeRequest {
 }
 
 pub fn freeze(request: &FreezeRequest) -> Outcome<Frozen> {
-    let directory = &request.directory;
-    if directory.exists() {
-        return Err(format!("{} exists already.", directory.display()));
-    }
+    expect_missing(&request.directory)?;
     let indexes = request.indexes.iter().map(|number| open_index(*number)).collect::<Outcome<Vec<_>>>()?;
     let kept = Kept::of(&indexes, &request.filter).map_err(|error| error.to_string())?;
     if kept.segments.is_empty() {
         return Err("There is nothing to freeze: no record is kept.".into());
     }
-    let partial = partial_path(directory)?;
-    let written = write(&partial, kept).and_then(|document_count| {
-        let size_bytes = sync_files(&partial)?;
-        fs::rename(&partial, directory).map_err(|error| error.to_string())?;
-        sync(directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-        Ok(Frozen { document_count, size_bytes })
-    });
-    if written.is_err() {
-        // What is left does no harm: the next run to this place removes it.
-        let _ = fs::remove_dir_all(&partial);
-    }
+    let written = kept.write_to(&request.directory);
     release_memory();
-    written.map_err(|error| format!("Freezing to {} failed: {error}", directory.display()))
+    written
 }
 
-/// Segments with a record that passes, and which of their records do.
+pub fn expect_missing(directory: &Path) -> Outcome<()> {
+    if directory.exists() { Err(format!("{} exists already.", directory.display())) } else { Ok(()) }
+}
+
+/// Segments with a record that passes, and which of their records do; `None` for all of them.
 #[derive(Default)]
-struct Kept {
-    segments: Vec<Segment>,
-    alive: Vec<Option<AliveBitSet>>,
-    settings: Option<tantivy::IndexSettings>,
+pub struct Kept {
+    pub segments: Vec<Segment>,
+    pub alive: Vec<Option<AliveBitSet>>,
+    pub settings: Option<tantivy::IndexSettings>,
 }
 
 impl Kept {
@@ -95,6 +86,24 @@ impl Kept {
         }
         Ok(kept)
     }
+
+    /// Writes them to a new directory as one segment, synced.
+    pub fn write_to(self, directory: &Path) -> Outcome<Frozen> {
+        let partial = partial_path(directory)?;
+        let written = write(&partial, self).and_then(|document_count| {
+            let size_bytes = sync_files(&partial)?;
+            fs::rename(&partial, directory).map_err(|error| error.to_string())?;
+            sync(
+                directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            )?;
+            Ok(Frozen { document_count, size_bytes })
+        });
+        if written.is_err() {
+            // What is left does no harm: the next run to this place removes it.
+            let _ = fs::remove_dir_all(&partial);
+        }
+        written.map_err(|error| format!("Writing the index {} failed: {error}", directory.display()))
+    }
 }
 
 /// The records of `segment` that match; `None` if none does.
@@ -110,9 +119,14 @@ fn passing(segment: &Segment, query: &dyn Query) -> tantivy::Result<Option<Alive
     if alive.len() == 0 {
         return Ok(None);
     }
+    Ok(Some(alive_records(&alive)?))
+}
+
+/// The records of a segment that stay.
+pub fn alive_records(alive: &BitSet) -> tantivy::Result<AliveBitSet> {
     let mut bytes = Vec::new();
-    write_alive_bitset(&alive, &mut bytes)?;
-    Ok(Some(AliveBitSet::open(OwnedBytes::new(bytes))))
+    write_alive_bitset(alive, &mut bytes)?;
+    Ok(AliveBitSet::open(OwnedBytes::new(bytes)))
 }
 
 /// Merges into a new directory. Gives the count of records.

@@ -1,10 +1,12 @@
 //! The exported functions of search indexes. Requests and results are JSON; packs of records are bytes.
 
+use crate::archive_cache::{self, CacheStats};
 use crate::freeze::{FreezeRequest, freeze};
 use crate::guard::{Outcome, bytes_at, guarded, guarded_result, text_at};
 use crate::hits::Hit;
 use crate::indexes::{self, OpenIndex};
 use crate::live::{LiveIndex, LiveOptions, LiveStats};
+use crate::merge::{MergeRequest, merge};
 use crate::request::SearchRequest;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -68,6 +70,16 @@ pub extern "C" fn chronik_index_freeze(request: *const u8, length: u32) -> i32 {
     })
 }
 
+/// Writes some records of several indexes to a directory. Request: [`MergeRequest`].
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_merge(request: *const u8, length: u32) -> i32 {
+    guarded_result(|| {
+        // SAFETY: the caller vouches for the text.
+        let request: MergeRequest = from_json(unsafe { text_at(request, length) }?)?;
+        to_json(&merge(&request)?)
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OpenRequest {
@@ -83,6 +95,52 @@ pub extern "C" fn chronik_index_open(request: *const u8, length: u32) -> i32 {
         // SAFETY: the caller vouches for the text.
         let request: OpenRequest = from_json(unsafe { text_at(request, length) }?)?;
         indexes::register(indexes::open_frozen(&request.directory, request.is_verified)?)
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OpenArchivedRequest {
+    path: PathBuf,
+    length_bytes: u64,
+    #[serde(default)]
+    is_verified: bool,
+}
+
+/// Opens the index in an archive. Gives its number.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_open_archived(request: *const u8, length: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: the caller vouches for the text.
+        let request: OpenArchivedRequest = from_json(unsafe { text_at(request, length) }?)?;
+        let OpenArchivedRequest { path, length_bytes, is_verified } = request;
+        indexes::register(indexes::open_archived(&path, length_bytes, is_verified)?)
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ArchiveStats {
+    bytes_read: u64,
+    cache_bytes: usize,
+    cache_bytes_max: usize,
+}
+
+/// What was read from archives, and what is kept of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_archive_stats() -> i32 {
+    guarded_result(|| {
+        let CacheStats { bytes_read, bytes, bytes_max } = archive_cache::stats();
+        to_json(&ArchiveStats { bytes_read, cache_bytes: bytes, cache_bytes_max: bytes_max })
+    })
+}
+
+/// Sets the bytes of archives that are kept in memory at most.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_archive_set_cache(bytes_max: u32) -> i32 {
+    guarded(|| {
+        archive_cache::set_bytes_max(bytes_max as usize);
+        Ok(0)
     })
 }
 

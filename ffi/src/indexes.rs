@@ -1,5 +1,6 @@
 //! The indexes of this process, by number, so that one thread can write what another searches.
 
+use crate::archive::ArchiveDirectory;
 use crate::guard::Outcome;
 use crate::hits::{Page, PageCollector};
 use crate::live::LiveIndex;
@@ -9,12 +10,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use tantivy::directory::MmapDirectory;
-use tantivy::{Index, IndexReader, ReloadPolicy};
+use tantivy::{Directory, Index, IndexReader, ReloadPolicy};
 
 /// An index that can be searched.
 pub enum OpenIndex {
     Live(Box<LiveIndex>),
-    /// Files of a directory, mapped into memory; nobody writes them.
+    /// Files of a directory, mapped into memory, or of an archive, read by range; nobody writes them.
     Frozen {
         index: Index,
         reader: IndexReader,
@@ -93,19 +94,31 @@ pub fn open_numbers() -> Vec<u32> {
 
 /// Opens a directory that `freeze` wrote. `is_verified`: every file's checksum is compared first.
 pub fn open_frozen(directory: &Path, is_verified: bool) -> Outcome<OpenIndex> {
-    let unusable =
-        |error: &dyn std::fmt::Display| format!("The index {} is unusable: {error}", directory.display());
-    let files = MmapDirectory::open(directory).map_err(|error| unusable(&error))?;
-    let mut index = Index::open(files).map_err(|error| unusable(&error))?;
-    crate::live::expect_schema(&index).map_err(|error| unusable(&error))?;
+    MmapDirectory::open(directory)
+        .map_err(|error| error.to_string())
+        .and_then(|files| open_read_only(files, is_verified))
+        .map_err(|error| format!("The index {} is unusable: {error}", directory.display()))
+}
+
+/// Opens the index in the archive of `length_bytes` at `path`. `is_verified` as above.
+pub fn open_archived(path: &Path, length_bytes: u64, is_verified: bool) -> Outcome<OpenIndex> {
+    ArchiveDirectory::open(path, length_bytes)
+        .and_then(|files| open_read_only(files, is_verified))
+        .map_err(|error| format!("The index in {} is unusable: {error}", path.display()))
+}
+
+fn open_read_only(files: impl Directory, is_verified: bool) -> Outcome<OpenIndex> {
+    let text = |error: tantivy::TantivyError| error.to_string();
+    let mut index = Index::open(files).map_err(text)?;
+    crate::live::expect_schema(&index)?;
     if is_verified {
-        let damaged = index.validate_checksum().map_err(|error| unusable(&error))?;
+        let damaged = index.validate_checksum().map_err(text)?;
         if let Some(file) = damaged.iter().min() {
-            return Err(unusable(&format!("{} is damaged.", file.display())));
+            return Err(format!("{} is damaged.", file.display()));
         }
     }
     crate::live::set_tokenizers(&mut index);
-    let reader = manual_reader(&index).map_err(|error| unusable(&error))?;
+    let reader = manual_reader(&index).map_err(text)?;
     Ok(OpenIndex::Frozen { index, reader })
 }
 

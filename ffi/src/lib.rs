@@ -7,6 +7,9 @@
 //!   `chronik_take_result` copies them out; indexes are known by number.
 //! - Pointers that come in are read during the call only; null with a length of zero is an empty slice.
 
+mod archive;
+mod archive_cache;
+mod archive_format;
 mod codec;
 mod document;
 mod field;
@@ -20,6 +23,7 @@ mod indexes;
 mod json;
 mod leaf_builder;
 mod live;
+mod merge;
 mod pack;
 mod query;
 mod query_builder;

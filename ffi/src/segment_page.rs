@@ -21,11 +21,11 @@ const CANDIDATES_MIN: usize = 64;
 const RECORDS_PER_LOOK: u64 = 1024;
 
 pub struct Columns {
-    topic_ids: StrColumn,
+    pub topic_ids: StrColumn,
     topics: StrColumn,
-    topic_ords: Values,
-    partitions: Values,
-    offsets: Values,
+    pub topic_ords: Values,
+    pub partitions: Values,
+    pub offsets: Values,
     /// Dates as numbers in the same order.
     timestamps: Values,
 }

@@ -34,9 +34,13 @@ const SYMBOLS = {
   chronik_index_commit: { args: ["u32"], returns: "i32" },
   chronik_index_stats: { args: ["u32"], returns: "i32" },
   chronik_index_freeze: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_merge: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_open: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_open_archived: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_close: { args: ["u32"], returns: "i32" },
   chronik_index_numbers: { args: [], returns: "i32" },
+  chronik_archive_stats: { args: [], returns: "i32" },
+  chronik_archive_set_cache: { args: ["u32"], returns: "i32" },
   chronik_search: { args: ["ptr", "u32"], returns: "i32" },
 } as const;
 
@@ -60,7 +64,7 @@ export interface IndexStats {
   /** Searchable records. */
   readonly documentCount: number;
   readonly segmentCount: number;
-  /** Null for a frozen index. */
+  /** Null for an index that is not live. */
   readonly live: {
     /** Of the index's files in memory; the writer's own memory comes on top. */
     readonly sizeBytes: number;
@@ -73,6 +77,32 @@ export interface IndexStats {
 export interface FrozenStats {
   readonly documentCount: number;
   readonly sizeBytes: number;
+}
+
+/** Which records `mergeIndexes` keeps; of `ranges`, start inclusive, end exclusive. */
+export type KeptRecords =
+  | { readonly kind: "all" }
+  | { readonly kind: "topics" | "excludedTopics"; readonly topicIds: readonly string[] }
+  | { readonly kind: "ranges"; readonly ranges: readonly KeptRange[] };
+
+export interface KeptRange {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly startOffset: number;
+  readonly endOffset: number;
+}
+
+export interface MergedStats extends FrozenStats {
+  /** Topics that have records in it, sorted. */
+  readonly topicIds: readonly string[];
+}
+
+/** Of all archives of this process together. */
+export interface ArchiveStats {
+  /** Read from their files since the process started. */
+  readonly bytesRead: number;
+  readonly cacheBytes: number;
+  readonly cacheBytesMax: number;
 }
 
 /** What the shim refused, in its own words. */
@@ -187,18 +217,12 @@ export class LiveIndex implements SearchIndex {
   }
 }
 
-/** A directory that `freezeIndexes` wrote, mapped into memory. */
-export class FrozenIndex implements SearchIndex {
+/** An index on disk that nobody writes. */
+export class OpenedIndex implements SearchIndex {
   readonly number: number;
 
-  /**
-   * Opens `directory`; with `isVerified` every file's checksum is compared first.
-   * @throws NativeError if it is damaged, incomplete or of another schema.
-   */
-  constructor(directory: string, options: { readonly isVerified?: boolean } = {}) {
-    const native = library();
-    const json = jsonBytes({ directory, ...options });
-    this.number = checkCode(native, native.chronik_index_open(json, json.length));
+  constructor(number: number) {
+    this.number = number;
   }
 
   stats(): IndexStats {
@@ -211,6 +235,19 @@ export class FrozenIndex implements SearchIndex {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** A directory that `freezeIndexes` or `mergeIndexes` wrote, mapped into memory. */
+export class FrozenIndex extends OpenedIndex {
+  /**
+   * Opens `directory`; with `isVerified` every file's checksum is compared first.
+   * @throws NativeError if it is damaged, incomplete or of another schema.
+   */
+  constructor(directory: string, options: { readonly isVerified?: boolean } = {}) {
+    const native = library();
+    const json = jsonBytes({ directory, ...options });
+    super(checkCode(native, native.chronik_index_open(json, json.length)));
   }
 }
 
@@ -227,6 +264,48 @@ export function freezeIndexes(
   const native = library();
   const json = jsonBytes({ indexes, directory, filter });
   return parsed(takeResult(native, native.chronik_index_freeze(json, json.length)));
+}
+
+/**
+ * Opens the index in the archive of `lengthBytes` at `path`. It is read by range as searches need it; the file
+ * stays open, and may be removed meanwhile. With `isVerified` all of it is read and compared with its checksums.
+ * @throws NativeError if there is none, or it is damaged or of another schema.
+ */
+export function openArchivedIndex(archive: {
+  readonly path: string;
+  readonly lengthBytes: number;
+  readonly isVerified?: boolean;
+}): OpenedIndex {
+  const native = library();
+  const json = jsonBytes(archive);
+  return new OpenedIndex(checkCode(native, native.chronik_index_open_archived(json, json.length)));
+}
+
+/**
+ * Writes the committed records of `sources` (numbers) that are to be kept to a new directory, as one segment,
+ * synced; nothing is written if there are none. The indexes stay open.
+ * @throws NativeError if the directory exists.
+ */
+export function mergeIndexes(request: {
+  readonly sources: readonly number[];
+  readonly directory: string;
+  readonly keep: KeptRecords;
+}): MergedStats {
+  const native = library();
+  const json = jsonBytes(request);
+  return parsed(takeResult(native, native.chronik_index_merge(json, json.length)));
+}
+
+/** What was read from archives by range, and what is kept of it in memory. */
+export function archiveStats(): ArchiveStats {
+  const native = library();
+  return parsed(takeResult(native, native.chronik_archive_stats()));
+}
+
+/** Sets how much of what was read from archives is kept in memory, for the whole process; 32 MiB unless set. */
+export function setArchiveCacheBytes(bytesMax: number): void {
+  const native = library();
+  checkCode(native, native.chronik_archive_set_cache(bytesMax));
 }
 
 /** Searches several indexes (numbers) at once; the hits are merged, the totals added up. */
