@@ -1,4 +1,5 @@
-//! An index inside an archive, read by range: a Tantivy directory of the files `index/…` of a segment.
+//! An index inside an archive, read by range: a Tantivy directory of the files `index/…` of a segment. One that
+//! replaces it lies behind it, under another name that starts with `index` (`index-2/…`): the last one counts.
 //!
 //! Nothing of it is read but what Tantivy asks for, in whole chunks, whose checksums are compared each time. The file
 //! stays open, so that it may be removed meanwhile.
@@ -21,8 +22,10 @@ use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
 };
 
-/// Files of the index are named like this in the archive.
-const INDEX_PREFIX: &str = "index/";
+/// Files of indexes are named like this in the archive.
+const INDEX_PREFIX: &str = "index";
+/// Tantivy's own list of an index's files.
+const META_NAME: &str = "meta.json";
 /// Adjacent chunks that are read at once.
 const READ_BYTES_MAX: u64 = 1 << 20;
 
@@ -38,7 +41,7 @@ struct Archive {
     id: u64,
     path: PathBuf,
     file: File,
-    /// By name, without the prefix.
+    /// By name, without the directory.
     files: BTreeMap<String, Arc<ArchivedFile>>,
 }
 
@@ -58,7 +61,7 @@ impl ArchiveDirectory {
         let mut toc = vec![0; trailer.toc_bytes as usize];
         unpack_member(&member, &mut toc)?;
         let files = decode_toc(&toc, INDEX_PREFIX, length_bytes)?;
-        let files = files.into_iter().map(|(name, file)| (name, Arc::new(file))).collect();
+        let files = last_index(files).ok_or("there is none")?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(ArchiveDirectory { archive: Arc::new(Archive { id, path: path.to_owned(), file, files }) })
     }
@@ -69,6 +72,16 @@ impl ArchiveDirectory {
         let file = self.archive.files.get(wanted)?.clone();
         Some(FileInArchive { archive: self.archive.clone(), number: position as u32, file })
     }
+}
+
+/// The files of the index whose list of files was written last.
+fn last_index(files: Vec<(String, ArchivedFile)>) -> Option<BTreeMap<String, Arc<ArchivedFile>>> {
+    let (meta, _) = files.iter().rfind(|(name, _)| name.ends_with(&format!("/{META_NAME}")))?;
+    let directory = meta.strip_suffix(META_NAME)?.to_owned();
+    let own = |(name, file): (String, ArchivedFile)| {
+        name.strip_prefix(&directory).map(|rest| (rest.to_owned(), Arc::new(file)))
+    };
+    Some(files.into_iter().filter_map(own).collect())
 }
 
 impl Drop for Archive {

@@ -3,7 +3,6 @@
 
 use crate::guard::Outcome;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
-use std::collections::BTreeMap;
 
 pub const TRAILER_BYTES: usize = 64;
 
@@ -87,8 +86,8 @@ impl Trailer {
     }
 }
 
-/// The files whose names start with `prefix`, by the rest of the name.
-pub fn decode_toc(bytes: &[u8], prefix: &str, length_bytes: u64) -> Outcome<BTreeMap<String, ArchivedFile>> {
+/// The files whose names start with `prefix`, in the order in which they were written.
+pub fn decode_toc(bytes: &[u8], prefix: &str, length_bytes: u64) -> Outcome<Vec<(String, ArchivedFile)>> {
     const DAMAGED: &str = "the table of contents is damaged";
     if bytes.len() < TOC_HEADER_BYTES || &bytes[..8] != TOC_MAGIC {
         return Err(DAMAGED.into());
@@ -101,7 +100,7 @@ pub fn decode_toc(bytes: &[u8], prefix: &str, length_bytes: u64) -> Outcome<BTre
         return Err(DAMAGED.into());
     }
     let (files, chunks) = bytes[TOC_HEADER_BYTES..].split_at(file_count * FILE_ROW_BYTES);
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     let mut first_chunk = 0;
     for row in files.chunks_exact(FILE_ROW_BYTES) {
         let name_end = row[..NAME_BYTES].iter().position(|byte| *byte == 0).unwrap_or(NAME_BYTES);
@@ -117,12 +116,13 @@ pub fn decode_toc(bytes: &[u8], prefix: &str, length_bytes: u64) -> Outcome<BTre
         if !is_sound {
             return Err(DAMAGED.into());
         }
-        if let Some(rest) = name.strip_prefix(prefix) {
+        if name.starts_with(prefix) {
             let rows = &chunks[first_chunk * CHUNK_ROW_BYTES..(first_chunk + count) * CHUNK_ROW_BYTES];
             let file = ArchivedFile { size_bytes, chunk_bytes, chunks: chunks_of(rows) };
-            if !lie_in_a_row(&file.chunks, length_bytes) || found.insert(rest.to_owned(), file).is_some() {
+            if !lie_in_a_row(&file.chunks, length_bytes) {
                 return Err(DAMAGED.into());
             }
+            found.push((name.to_owned(), file));
         }
         first_chunk += count;
     }

@@ -154,7 +154,8 @@ fn number_bounds(range: &Range, path: &JsonPath) -> Outcome<Option<Bounds>> {
     let values = [&range.gt, &range.gte, &range.lt, &range.lte];
     let mut numbers = values.iter().copied().flatten().filter_map(Scalar::number);
     let first = numbers.next();
-    let is_mixed = numbers.any(|other| first.as_ref().is_some_and(|one| discriminant(one) != discriminant(&other)));
+    let is_mixed =
+        numbers.any(|other| first.as_ref().is_some_and(|one| discriminant(one) != discriminant(&other)));
     bounds(range, |value, _| {
         let number = value.number().map(|number| if is_mixed { number.fraction() } else { number });
         Ok(number.and_then(|number| path.number(&number)))
