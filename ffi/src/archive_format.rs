@@ -7,7 +7,7 @@ use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 pub const TRAILER_BYTES: usize = 64;
 
 const VERSION: u16 = 1;
-const TRAILER_START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 38, 0, 0x43, 0x4b, 34, 0];
+const TRAILER_START: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 42, 0, 0x43, 0x4b, 38, 0];
 const TRAILER_END: [u8; 14] = [0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const TRAILER_MAGIC: &[u8] = b"CHRONTAR";
 const TRAILER_CRC_POSITION: usize = 46;

@@ -126,20 +126,28 @@ struct ArchiveStats {
     cache_bytes_max: usize,
 }
 
-/// What was read from archives, and what is kept of it.
+/// What was read from archives, and what is kept of it. It takes no request.
 #[unsafe(no_mangle)]
-pub extern "C" fn chronik_archive_stats() -> i32 {
+pub extern "C" fn chronik_archive_stats(_: *const u8, _: u32) -> i32 {
     guarded_result(|| {
         let CacheStats { bytes_read, bytes, bytes_max } = archive_cache::stats();
         to_json(&ArchiveStats { bytes_read, cache_bytes: bytes, cache_bytes_max: bytes_max })
     })
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CacheRequest {
+    bytes_max: usize,
+}
+
 /// Sets the bytes of archives that are kept in memory at most.
 #[unsafe(no_mangle)]
-pub extern "C" fn chronik_archive_set_cache(bytes_max: u32) -> i32 {
+pub extern "C" fn chronik_archive_set_cache(request: *const u8, length: u32) -> i32 {
     guarded(|| {
-        archive_cache::set_bytes_max(bytes_max as usize);
+        // SAFETY: the caller vouches for the text.
+        let CacheRequest { bytes_max } = from_json(unsafe { text_at(request, length) }?)?;
+        archive_cache::set_bytes_max(bytes_max);
         Ok(0)
     })
 }

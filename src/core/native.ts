@@ -39,11 +39,21 @@ const SYMBOLS = {
   chronik_index_open_archived: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_close: { args: ["u32"], returns: "i32" },
   chronik_index_numbers: { args: [], returns: "i32" },
-  chronik_archive_stats: { args: [], returns: "i32" },
-  chronik_archive_set_cache: { args: ["u32"], returns: "i32" },
+  chronik_archive_stats: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_archive_set_cache: { args: ["ptr", "u32"], returns: "i32" },
   chronik_search: { args: ["ptr", "u32"], returns: "i32" },
 } as const;
 
+/** Functions whose one argument is JSON; what they take and give is said in `ffi/src/index_functions.rs`. */
+type JsonFunction =
+  | "chronik_archive_set_cache"
+  | "chronik_archive_stats"
+  | "chronik_index_create"
+  | "chronik_index_freeze"
+  | "chronik_index_merge"
+  | "chronik_index_open"
+  | "chronik_index_open_archived"
+  | "chronik_search";
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
 
 /** An open index, known by its number in every thread of this process. */
@@ -77,32 +87,6 @@ export interface IndexStats {
 export interface FrozenStats {
   readonly documentCount: number;
   readonly sizeBytes: number;
-}
-
-/** Which records `mergeIndexes` keeps; of `ranges`, start inclusive, end exclusive. */
-export type KeptRecords =
-  | { readonly kind: "all" }
-  | { readonly kind: "topics" | "excludedTopics"; readonly topicIds: readonly string[] }
-  | { readonly kind: "ranges"; readonly ranges: readonly KeptRange[] };
-
-export interface KeptRange {
-  readonly topicId: string;
-  readonly partition: number;
-  readonly startOffset: number;
-  readonly endOffset: number;
-}
-
-export interface MergedStats extends FrozenStats {
-  /** Topics that have records in it, sorted. */
-  readonly topicIds: readonly string[];
-}
-
-/** Of all archives of this process together. */
-export interface ArchiveStats {
-  /** Read from their files since the process started. */
-  readonly bytesRead: number;
-  readonly cacheBytes: number;
-  readonly cacheBytesMax: number;
 }
 
 /** What the shim refused, in its own words. */
@@ -183,9 +167,7 @@ export class LiveIndex implements SearchIndex {
 
   /** Starts the writer's threads; they take on the calling thread's priority. */
   constructor(options: LiveIndexOptions = {}) {
-    const native = library();
-    const json = jsonBytes(options);
-    this.number = checkCode(native, native.chronik_index_create(json, json.length));
+    this.number = nativeNumber("chronik_index_create", options);
   }
 
   /**
@@ -238,16 +220,14 @@ export class OpenedIndex implements SearchIndex {
   }
 }
 
-/** A directory that `freezeIndexes` or `mergeIndexes` wrote, mapped into memory. */
+/** A directory that `freezeIndexes` (or `mergeIndexes`) wrote, mapped into memory. */
 export class FrozenIndex extends OpenedIndex {
   /**
    * Opens `directory`; with `isVerified` every file's checksum is compared first.
    * @throws NativeError if it is damaged, incomplete or of another schema.
    */
   constructor(directory: string, options: { readonly isVerified?: boolean } = {}) {
-    const native = library();
-    const json = jsonBytes({ directory, ...options });
-    super(checkCode(native, native.chronik_index_open(json, json.length)));
+    super(nativeNumber("chronik_index_open", { directory, ...options }));
   }
 }
 
@@ -261,51 +241,7 @@ export function freezeIndexes(
   directory: string,
   filter?: ShimFilter,
 ): FrozenStats {
-  const native = library();
-  const json = jsonBytes({ indexes, directory, filter });
-  return parsed(takeResult(native, native.chronik_index_freeze(json, json.length)));
-}
-
-/**
- * Opens the index in the archive of `lengthBytes` at `path`. It is read by range as searches need it; the file
- * stays open, and may be removed meanwhile. With `isVerified` all of it is read and compared with its checksums.
- * @throws NativeError if there is none, or it is damaged or of another schema.
- */
-export function openArchivedIndex(archive: {
-  readonly path: string;
-  readonly lengthBytes: number;
-  readonly isVerified?: boolean;
-}): OpenedIndex {
-  const native = library();
-  const json = jsonBytes(archive);
-  return new OpenedIndex(checkCode(native, native.chronik_index_open_archived(json, json.length)));
-}
-
-/**
- * Writes the committed records of `sources` (numbers) that are to be kept to a new directory, as one segment,
- * synced; nothing is written if there are none. The indexes stay open.
- * @throws NativeError if the directory exists.
- */
-export function mergeIndexes(request: {
-  readonly sources: readonly number[];
-  readonly directory: string;
-  readonly keep: KeptRecords;
-}): MergedStats {
-  const native = library();
-  const json = jsonBytes(request);
-  return parsed(takeResult(native, native.chronik_index_merge(json, json.length)));
-}
-
-/** What was read from archives by range, and what is kept of it in memory. */
-export function archiveStats(): ArchiveStats {
-  const native = library();
-  return parsed(takeResult(native, native.chronik_archive_stats()));
-}
-
-/** Sets how much of what was read from archives is kept in memory, for the whole process; 32 MiB unless set. */
-export function setArchiveCacheBytes(bytesMax: number): void {
-  const native = library();
-  checkCode(native, native.chronik_archive_set_cache(bytesMax));
+  return nativeJson("chronik_index_freeze", { indexes, directory, filter });
 }
 
 /** Searches several indexes (numbers) at once; the hits are merged, the totals added up. */
@@ -313,9 +249,7 @@ export function searchIndexes(
   indexes: readonly number[],
   request: ShimSearchRequest,
 ): ShimSearchResult {
-  const native = library();
-  const json = jsonBytes({ ...request, indexes });
-  return parsed(takeResult(native, native.chronik_search(json, json.length)));
+  return nativeJson("chronik_search", { ...request, indexes });
 }
 
 function indexStats(number: number): IndexStats {
@@ -333,6 +267,20 @@ export function closeIndex(number: number): void {
 export function openIndexNumbers(): number[] {
   const native = library();
   return parsed(takeResult(native, native.chronik_index_numbers()));
+}
+
+/** Calls a function that takes JSON and gives a number. For the files of this folder. @throws NativeError */
+export function nativeNumber(name: JsonFunction, request: unknown): number {
+  const native = library();
+  const json = jsonBytes(request);
+  return checkCode(native, native[name](json, json.length));
+}
+
+/** The same for a function that gives JSON. */
+export function nativeJson<T>(name: JsonFunction, request: unknown): T {
+  const native = library();
+  const json = jsonBytes(request);
+  return parsed(takeResult(native, native[name](json, json.length)));
 }
 
 /** Makes the shim panic with `message`, so that a test can see it arrive as an error. */

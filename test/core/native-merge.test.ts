@@ -4,13 +4,8 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  FrozenIndex,
-  type KeptRecords,
-  LiveIndex,
-  mergeIndexes,
-  searchIndexes,
-} from "../../src/core/native.ts";
+import { FrozenIndex, LiveIndex, searchIndexes } from "../../src/core/native.ts";
+import { type KeptRecords, mergeIndexes } from "../../src/core/native-segments.ts";
 import { packOf, type TestRecord } from "./packed-records.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "chronik-merge-"));
