@@ -10,3 +10,11 @@ export const BOOTSTRAP_OPTION: OptionSpec = {
   value: "HOST:PORT",
   help: `Brokers, separated by commas; ${BOOTSTRAP_DEFAULT}.`,
 };
+
+export const HTTP_DEFAULT = "http://127.0.0.1:6092";
+
+export const HTTP_OPTION: OptionSpec = {
+  kind: "text",
+  value: "URL",
+  help: `The broker's HTTP port; ${HTTP_DEFAULT}.`,
+};

@@ -92,7 +92,7 @@ function* piecesOf(format: string): Generator<Piece | Uint8Array> {
 }
 
 /** ISO 8601 in UTC; a time beyond what dates can be, as its number. */
-function dateText(timestampMs: number): string {
+export function dateText(timestampMs: number): string {
   if (!(Math.abs(timestampMs) <= DATE_MS_MAX)) return String(timestampMs);
   return new Date(timestampMs).toISOString();
 }

@@ -35,6 +35,11 @@ export const SUBCOMMANDS: readonly SubcommandEntry[] = [
     summary: "Print the records of a topic.",
     load: async () => (await import("./consume.ts")).consumeCommand,
   },
+  {
+    name: "search",
+    summary: "Find records by their text.",
+    load: async () => (await import("./search.ts")).searchCommand,
+  },
 ];
 
 /** The subcommand of that name, if there is one. */

@@ -16,6 +16,8 @@ export interface Terminal {
   input(): AsyncIterable<Uint8Array>;
   /** From now on Ctrl-C, or SIGTERM, only aborts the returned signal. */
   catchInterrupts(): AbortSignal;
+  /** Width of the terminal; undefined if standard output is none. */
+  readonly columns: number | undefined;
 }
 
 /** Output is collected up to this much. */
@@ -37,6 +39,7 @@ export function systemTerminal(): Terminal {
       if (unflushedBytes >= BUFFER_BYTES) await flush();
     },
     flush,
+    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
     tell: (line) => void process.stderr.write(`${line}\n`),
     input: () => Bun.stdin.stream(),
     catchInterrupts: () => {

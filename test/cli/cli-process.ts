@@ -50,6 +50,10 @@ export class BrokerWithCli {
     return ["--bootstrap", `127.0.0.1:${this.broker.kafkaPort}`];
   }
 
+  get http(): readonly string[] {
+    return ["--http", `http://127.0.0.1:${this.broker.httpPort}`];
+  }
+
   /** Runs a subcommand that speaks Kafka's protocol. */
   run(args: readonly string[], stdin: Uint8Array | string = ""): Promise<Ended> {
     return runCli([...args, ...this.bootstrap], stdin);

@@ -22,6 +22,7 @@ async function run([name = "", ...args]: readonly string[]) {
     },
     input: async function* () {},
     catchInterrupts: () => new AbortController().signal,
+    columns: undefined,
   };
   const entry = subcommandOf(name);
   if (entry === undefined) throw new Error(`there is no ${name}`);
@@ -37,6 +38,15 @@ test.each(SUBCOMMANDS)(
     expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(121);
   },
 );
+
+test("search: without a broker there is one line, and exit code 1", async () => {
+  expect(await run(["search", "x", "--http", "http://127.0.0.1:1"])).toEqual({
+    exitCode: 1,
+    stdout: "",
+    stderr:
+      "chronik-server search: No broker answers at http://127.0.0.1:1 (connection refused).\n",
+  });
+});
 
 test("help: names every subcommand, and leads to each", async () => {
   const general = (await runCli(["--help"])).stdout.toString();
@@ -77,6 +87,9 @@ test.each([
   ],
   [["consume", "t", "-f", "%q"], '--format does not know "%q".'],
   [["consume", "t", "--json", "-f", "%s"], "Either --format or --json."],
+  [["search", " "], "The text to look for is missing."],
+  [["search", "x", "--from", "12"], '--from does not understand "12"; --help lists what it takes.'],
+  [["search", "x", "--http", "http://"], '"http://" is no URL.'],
 ])("%j is not understood: exit code 2", async (args, sentence) => {
   const stderr = `chronik-server ${args[0]}: ${sentence}\n`;
   expect(await run(args)).toEqual({ exitCode: 2, stdout: "", stderr });
