@@ -14,9 +14,29 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const VALUES = new Int8Array(128).fill(-1);
 for (let value = 0; value < ALPHABET.length; value += 1) VALUES[ALPHABET.charCodeAt(value)] = value;
 
-/** The text of the 16 bytes at `position`. */
+/** The code of the character for each six bits. */
+const CODES = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
+const text = Buffer.alloc(TEXT_LENGTH);
+
+/** The text of the 16 bytes at `position`. By hand, because a `Buffer` over the bytes costs twice the time. */
 export function uuidOf(bytes: Uint8Array, position: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + position, UUID_BYTES).toString("base64url");
+  let target = 0;
+  let source = position;
+  for (; target < TEXT_LENGTH - 2; target += 4) {
+    const bits =
+      ((bytes[source] as number) << 16) |
+      ((bytes[source + 1] as number) << 8) |
+      (bytes[source + 2] as number);
+    source += 3;
+    text[target] = CODES[bits >> 18] as number;
+    text[target + 1] = CODES[(bits >> 12) & 0x3f] as number;
+    text[target + 2] = CODES[(bits >> 6) & 0x3f] as number;
+    text[target + 3] = CODES[bits & 0x3f] as number;
+  }
+  const last = bytes[source] as number;
+  text[target] = CODES[last >> 2] as number;
+  text[target + 1] = CODES[(last & 3) << 4] as number;
+  return text.toString("latin1");
 }
 
 /** Writes the 16 bytes of `uuid` at `position`. @throws KafkaError INVALID_REQUEST if it is none. */
