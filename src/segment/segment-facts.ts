@@ -134,7 +134,7 @@ export function decodeRanges(bytes: Uint8Array): readonly PartitionRange[] {
 }
 
 /** What of the facts cannot be; undefined if they can. */
-function faultOfFacts(facts: SegmentFacts): string | undefined {
+export function faultOfFacts(facts: SegmentFacts): string | undefined {
   const { level, createdMs, lengthBytes, startAddress, endAddress, searchIndex } = facts;
   if (!isCount(level) || level > LEVEL_MAX) return `level ${level} is none`;
   if (!isCount(createdMs)) return `createdMs ${createdMs} is no time`;
@@ -171,9 +171,9 @@ function faultOfRange(range: PartitionRange): string | undefined {
   if (!areTimes || minTimestampMs > maxTimestampMs) {
     return `${minTimestampMs} to ${maxTimestampMs} is no range of times`;
   }
-  if (!isCount(range.batchCount) || range.batchCount === 0) return "it has no batches";
+  if (!isUint32(range.batchCount) || range.batchCount === 0) return "it has no batches";
   if (!isCount(range.recordCount)) return `recordCount ${range.recordCount} is no count`;
-  if (!isCount(range.rowStart) || !isCount(range.rowCount)) return "its rows are none";
+  if (!isUint32(range.rowStart) || !isUint32(range.rowCount)) return "its rows are none";
   return undefined;
 }
 
@@ -182,6 +182,10 @@ function faultOfOrder(last: PartitionRange, range: PartitionRange): string | und
   if (range.position < last.position + last.sizeBytes) return "its bytes are another's too";
   if (range.rowStart < last.rowStart + last.rowCount) return "its rows are another's too";
   return undefined;
+}
+
+function isUint32(value: number): boolean {
+  return value >>> 0 === value;
 }
 
 function isCount(value: number): boolean {
