@@ -79,11 +79,22 @@ export function compareRanges(one: PartitionRange, other: PartitionRange): numbe
 }
 
 export function encodeSegmentFacts(facts: SegmentFacts): Uint8Array {
-  const fault = faultOfFacts(facts);
-  assert(fault === undefined, `segment ${facts.segmentId}: ${fault}`);
   const writer = new Writer(128 + 64 * facts.ranges.length);
   writer.writeInt32(FACTS_MAGIC);
   writer.writeInt8(VERSION);
+  writeSegmentFacts(writer, facts);
+  return closed(writer);
+}
+
+/** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are damaged or of a later version. */
+export function decodeSegmentFacts(bytes: Uint8Array): SegmentFacts {
+  return opened({ bytes, magic: FACTS_MAGIC, name: "The facts of a segment" }, readSegmentFacts);
+}
+
+/** Writes what lies between the version and the CRC. */
+export function writeSegmentFacts(writer: Writer, facts: SegmentFacts): void {
+  const fault = faultOfFacts(facts);
+  assert(fault === undefined, `segment ${facts.segmentId}: ${fault}`);
   writer.writeUuid(facts.segmentId);
   writer.writeUint16(facts.level);
   writer.writeInt64(facts.createdMs);
@@ -93,26 +104,25 @@ export function encodeSegmentFacts(facts: SegmentFacts): Uint8Array {
   writer.writeInt64(facts.searchIndex?.documentCount ?? -1);
   writer.writeInt64(facts.searchIndex?.sizeBytes ?? 0);
   writeRanges(writer, facts.ranges);
-  return closed(writer);
 }
 
-/** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are damaged or of a later version. */
-export function decodeSegmentFacts(bytes: Uint8Array): SegmentFacts {
-  return opened({ bytes, magic: FACTS_MAGIC, name: "The facts of a segment" }, (reader) => {
-    const segmentId = reader.readUuid();
-    const level = reader.readUint16();
-    const createdMs = reader.readInt64();
-    const lengthBytes = reader.readInt64();
-    const startAddress = reader.readInt64();
-    const endAddress = reader.readInt64();
-    const documentCount = reader.readInt64();
-    const sizeBytes = reader.readInt64();
-    const searchIndex = documentCount === -1 ? null : { documentCount, sizeBytes };
-    const ranges = readRanges(reader);
-    const place = { lengthBytes, startAddress, endAddress };
-    const facts = { segmentId, level, createdMs, ...place, searchIndex, ranges };
-    return { value: facts, fault: faultOfFacts(facts) };
-  });
+/** Reads what `writeSegmentFacts` wrote. @throws KafkaError if it cannot be that. */
+export function readSegmentFacts(reader: Reader): SegmentFacts {
+  const segmentId = reader.readUuid();
+  const level = reader.readUint16();
+  const createdMs = reader.readInt64();
+  const lengthBytes = reader.readInt64();
+  const startAddress = reader.readInt64();
+  const endAddress = reader.readInt64();
+  const documentCount = reader.readInt64();
+  const sizeBytes = reader.readInt64();
+  const searchIndex = documentCount === -1 ? null : { documentCount, sizeBytes };
+  const ranges = readRanges(reader);
+  const place = { lengthBytes, startAddress, endAddress };
+  const facts = { segmentId, level, createdMs, ...place, searchIndex, ranges };
+  const fault = faultOfFacts(facts);
+  if (fault !== undefined) refuse(`Segment ${segmentId} cannot be: ${fault}.`);
+  return facts;
 }
 
 export function encodeRanges(ranges: readonly PartitionRange[]): Uint8Array {
@@ -129,7 +139,9 @@ export function encodeRanges(ranges: readonly PartitionRange[]): Uint8Array {
 export function decodeRanges(bytes: Uint8Array): readonly PartitionRange[] {
   return opened({ bytes, magic: RANGES_MAGIC, name: "The table of ranges" }, (reader) => {
     const ranges = readRanges(reader);
-    return { value: ranges, fault: faultOfRanges(ranges) };
+    const fault = faultOfRanges(ranges);
+    if (fault !== undefined) refuse(`The table of ranges cannot be: ${fault}.`);
+    return ranges;
   });
 }
 
@@ -284,7 +296,7 @@ function closed(writer: Writer): Uint8Array {
 /** Checks what surrounds a form, and reads what is in it. */
 function opened<Value>(
   { bytes, magic, name }: { bytes: Uint8Array; magic: number; name: string },
-  read: (reader: Reader) => { readonly value: Value; readonly fault: string | undefined },
+  read: (reader: Reader) => Value,
 ): Value {
   const end = bytes.length - CRC_BYTES;
   if (end < CRC_BYTES + 1 || readUint32At(bytes, 0) !== magic) refuse(`${name} is no such thing.`);
@@ -294,14 +306,14 @@ function opened<Value>(
   if (version !== VERSION) {
     refuse(`${name} has format ${version}, of a newer version of this program. Use that version.`);
   }
+  let value: Value;
   try {
-    const { value, fault } = read(reader);
-    if (fault === undefined && reader.remaining === 0) return value;
-    refuse(`${name} has a valid checksum, but ${fault ?? "something lies behind it"}.`);
+    value = read(reader);
   } catch (cause) {
-    if (!(cause instanceof KafkaError) || cause.code === ErrorCode.kafkaStorageError) throw cause;
-    refuse(`${name} has a valid checksum, but cannot be read.`, cause);
+    refuse(`${name} has a valid checksum, but cannot be read: ${String(cause)}`, cause);
   }
+  if (reader.remaining > 0) refuse(`${name} has something behind it.`);
+  return value;
 }
 
 function refuse(message: string, cause?: unknown): never {
