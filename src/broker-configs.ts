@@ -10,7 +10,10 @@ import {
 
 /** Defaults of topic configs that the broker's settings change, by topic config name. */
 export function topicDefaultsOf(config: Config): ConfigValues {
-  return { "max.message.bytes": String(config.messageMaxBytes) };
+  return {
+    "file.delete.delay.ms": String(config.fileDeleteDelayMs),
+    "max.message.bytes": String(config.messageMaxBytes),
+  };
 }
 
 /** What DescribeConfigs tells of this broker, in order of name. */
@@ -63,6 +66,12 @@ function rowsOf(config: Config): readonly Row[] {
       "int",
       config.groupMinSessionTimeoutMs,
       "Shortest session timeout of a group member.",
+    ],
+    [
+      "log.segment.delete.delay.ms",
+      "long",
+      config.fileDeleteDelayMs,
+      "What was deleted is gone from the disk after this time at the latest.",
     ],
     ["log.dirs", "string", config.dataDir, "Where everything is kept."],
     ["max.connections", "int", config.connectionsMax, "Open connections at most."],

@@ -294,6 +294,15 @@ export const SETTINGS = {
     kafkaKey: "producer.id.expiration.ms",
     help: "The sequence numbers of a producer that is silent for longer are forgotten.",
   },
+  fileDeleteDelayMs: {
+    kind: "duration",
+    unit: "ms",
+    default: 60_000,
+    min: 0,
+    max: INT32_MAX,
+    kafkaKey: "log.segment.delete.delay.ms",
+    help: "The bytes of deleted topics and records are gone from the disk after this time at the latest.",
+  },
   httpBodyBytesLimit: {
     kind: "bytes",
     default: MIB,

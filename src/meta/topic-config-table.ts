@@ -67,7 +67,7 @@ export const TOPIC_CONFIG_TABLE: readonly TopicConfigDefinition[] = [
     defaultValue: "60000",
     brokerSynonym: "log.segment.delete.delay.ms",
     min: 0,
-    documentation: "How long a deleted file stays on the disk.",
+    documentation: "After this time at the latest, what was deleted is gone from the disk.",
   },
   {
     name: "flush.messages",
