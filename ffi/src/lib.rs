@@ -24,6 +24,7 @@ mod json;
 mod leaf_builder;
 mod live;
 mod merge;
+mod offset_ranges;
 mod pack;
 mod query;
 mod query_builder;

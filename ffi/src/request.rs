@@ -1,14 +1,14 @@
 //! A search request: a query, what may be a hit at all, and which page of which order is wanted.
 
 use crate::guard::Outcome;
+use crate::offset_ranges::{self, OffsetRange};
 use crate::query::QueryAst;
 use crate::query_builder::{Built, QueryBuilder, all_of, exact_query, unscored};
 use crate::schema::FIELDS;
 use serde::Deserialize;
 use std::ops::Bound;
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, FastFieldRangeQuery, Occur, TermQuery, TermSetQuery};
-use tantivy::schema::IndexRecordOption;
+use tantivy::query::{AllQuery, BooleanQuery, FastFieldRangeQuery, Occur, TermSetQuery};
 
 /// Hits that a request may skip and return in all.
 const WINDOW_MAX: usize = 1_000_000;
@@ -75,15 +75,6 @@ pub struct Filter {
     offset_ranges: Vec<OffsetRange>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OffsetRange {
-    topic_id: String,
-    partition: u64,
-    start: Option<u64>,
-    end: Option<u64>,
-}
-
 fn by_score() -> Vec<Sort> {
     vec![Sort { by: SortBy::Score, order: Order::Desc }]
 }
@@ -141,8 +132,8 @@ impl Filter {
         if !self.excluded_topic_ids.is_empty() {
             clauses.push((Occur::MustNot, topics(&self.excluded_topic_ids)));
         }
-        for range in &self.offset_ranges {
-            clauses.extend(range.hidden().into_iter().map(|hidden| (Occur::MustNot, hidden)));
+        if !self.offset_ranges.is_empty() {
+            clauses.push((Occur::Must, offset_ranges::seen(&self.offset_ranges)));
         }
         if clauses.is_empty() {
             return None;
@@ -151,26 +142,6 @@ impl Filter {
             clauses.push((Occur::Must, Box::new(AllQuery)));
         }
         Some(Box::new(BooleanQuery::with_minimum_required_clauses(clauses, 0)))
-    }
-}
-
-impl OffsetRange {
-    /// The partition's records below `start`, and those from `end` on.
-    fn hidden(&self) -> Vec<Built> {
-        let term = |offset: u64| Term::from_field_u64(FIELDS.offset, offset);
-        let outside = [
-            self.start.map(|start| (Bound::Unbounded, Bound::Excluded(term(start)))),
-            self.end.map(|end| (Bound::Included(term(end)), Bound::Unbounded)),
-        ];
-        let in_partition = |(lower, upper)| {
-            let partition = Term::from_field_u64(FIELDS.partition, self.partition);
-            all_of(vec![
-                exact_query(FIELDS.topic_id, &self.topic_id),
-                Box::new(TermQuery::new(partition, IndexRecordOption::Basic)),
-                Box::new(FastFieldRangeQuery::new(lower, upper)),
-            ])
-        };
-        outside.into_iter().flatten().map(in_partition).collect()
     }
 }
 

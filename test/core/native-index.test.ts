@@ -108,6 +108,21 @@ test("search: filters hide topics, partitions, times and offsets", () => {
   const offsetRanges = [{ topicId: "id-of-a", partition: 0, start: 1, end: 2 }];
   expect(total({ offsetRanges })).toBe(10);
   expect(total({ topicIds: ["id-of-a"], partitions: [0], offsetRanges })).toBe(1);
+  const startOf = (topic: string, partition: number, start: number) => ({
+    topicId: `id-of-${topic}`,
+    partition,
+    start,
+  });
+  const starts = [
+    startOf("b", 1, 3),
+    startOf("a", 1, 2),
+    startOf("gone", 0, 3),
+    startOf("a", 0, 0),
+  ];
+  expect(total({ offsetRanges: starts })).toBe(7);
+  expect(total({ offsetRanges: [...starts, startOf("a", 1, 3), startOf("b", 1, 1)] })).toBe(6);
+  const end = { topicId: "id-of-a", partition: 1, end: 2 };
+  expect(total({ offsetRanges: [end, startOf("a", 1, 1)], excludedTopicIds: ["id-of-b"] })).toBe(4);
 });
 
 test("search: one that takes too long is given up", () => {
