@@ -22,6 +22,7 @@ const ENTRY_POINTS = [
   "src/main.ts",
   "src/search/wal-indexer-worker.ts",
   "src/search/searcher-worker.ts",
+  "src/segment/sealing-worker.ts",
 ];
 
 interface Target {

@@ -1,5 +1,5 @@
 /**
- * What the broker does from time to time: checkpoints of the metadata, giving WAL files back that
+ * What the broker does from time to time: sealing what is durable, checkpoints, giving WAL files back that
  * nobody needs, forgetting silent producers. One round at a time; a failure is told, not repeated at once.
  */
 
@@ -7,6 +7,7 @@ import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/logger.ts";
 import type { LogManager } from "./log/log-manager.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
+import type { Sealing } from "./segment/sealing.ts";
 import type { Wal } from "./wal/wal.ts";
 import { fileSequenceOf, walAddressOf } from "./wal/wal-address.ts";
 
@@ -24,6 +25,8 @@ export interface MaintenanceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly producerIdExpirationMs: number;
+  /** Undefined: nothing is sealed. */
+  readonly sealing: Sealing | undefined;
   /** Time between rounds; a new WAL file, a deleted topic or deleted records that free a file start one earlier. */
   readonly roundMs: number;
 }
@@ -52,11 +55,15 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
         logger.warn("maintenance_failed", { reason: String(thrown) });
       }
     }
-    running = undefined;
   };
   const start = (): void => {
     isDue = true;
-    if (!isStopped) running ??= runRounds();
+    if (isStopped || running !== undefined) return;
+    // Rounds with nothing to do end before this assignment: what clears it must come later.
+    running = runRounds().finally(() => {
+      running = undefined;
+      if (isDue) start();
+    });
   };
   storage.wal.onDurable((durableAddress) => {
     const sequence = fileSequenceOf(durableAddress);
@@ -79,6 +86,7 @@ export function startMaintenance(options: MaintenanceOptions): () => Promise<voi
   schedule();
   return async () => {
     isStopped = true;
+    options.sealing?.stop();
     cancelTimer();
     removeListener();
     await running;
@@ -90,11 +98,11 @@ function expireProducers({ storage, clock, producerIdExpirationMs }: Maintenance
 }
 
 async function runRound(options: MaintenanceOptions): Promise<void> {
-  const { storage } = options;
+  const { storage, sealing } = options;
   const { wal, logs } = storage;
   expireProducers(options);
-  // Files before the checkpoint and before the oldest batch of a topic that exists can go; the indexer
-  // needs them no more than clients do.
+  await sealing?.seal();
+  // Files before the checkpoint and before the oldest batch that is not sealed can go.
   const checkpointedAddress = await storage.checkpoint();
   const oldestLive = logs.oldestLiveSequence ?? fileSequenceOf(wal.durableAddress);
   const needed = Math.min(

@@ -1,6 +1,6 @@
 /**
  * Opens what the broker keeps in its data directory, in the order in which each part needs the one
- * before: lock, identity, checkpoint, WAL (which fills metadata and logs again), and closes it in
+ * before: lock, identity, checkpoints, WAL (which fills metadata and logs again), and closes it in
  * the other direction.
  */
 
@@ -11,13 +11,26 @@ import type { Disk, DiskLock } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { loadNative } from "./core/native.ts";
+import {
+  type CheckpointedPartition,
+  readLogCheckpoint,
+  writeLogCheckpoint,
+} from "./log/log-checkpoint.ts";
 import { LogManager } from "./log/log-manager.ts";
 import type { LogTiers } from "./log/log-reader.ts";
-import { NOTHING_SEALED } from "./log/sealed-log.ts";
 import { type BrokerIdentity, closeIdentity, openIdentity } from "./meta/broker-identity.ts";
 import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
 import { LocalMetaStore } from "./meta/local-meta-store.ts";
+import type { MetaStore } from "./meta/meta-store.ts";
 import { readBatchHeader } from "./protocol/record-batch.ts";
+import {
+  decodeSegmentFacts,
+  encodeSegmentFacts,
+  type SegmentFacts,
+} from "./segment/segment-facts.ts";
+import { SegmentIndex } from "./segment/segment-index.ts";
+import { loadSegmentIndex, saveSegmentIndex } from "./segment/segment-index-file.ts";
+import { SegmentStore } from "./segment/segment-store.ts";
 import type { WalEntry } from "./wal/group-scan.ts";
 import { batchOfLegacyPayload } from "./wal/legacy-entry.ts";
 import { Wal } from "./wal/wal.ts";
@@ -25,6 +38,10 @@ import { ENTRY_VERSION_LEGACY } from "./wal/wal-format.ts";
 
 /** Least share of memory for the index of batches that are still in the WAL. */
 const BATCH_INDEX_BYTES_MAX_MIN = 16 * 2 ** 20;
+
+const META_FILE = "meta.checkpoint";
+const LOGS_FILE = "logs.checkpoint";
+const SEGMENTS_FILE = "segments.index";
 
 export interface StorageOptions {
   readonly config: Config;
@@ -44,9 +61,10 @@ export interface Storage {
   /** Where the logs' batches lie. */
   readonly tiers: LogTiers;
   readonly meta: LocalMetaStore;
+  readonly segments: SegmentStore;
   /**
-   * Writes a checkpoint of the metadata, so that a restart need not read older entries.
-   * @returns the address from which on entries are still needed
+   * Writes checkpoints of segments, logs and metadata, so that a restart need not read older entries.
+   * @returns the WAL address from which on entries are still needed, but for batches that are not sealed
    */
   checkpoint(): Promise<number>;
   /** `isClean`: everything is synced and a checkpoint is written; else only the lock goes. */
@@ -69,56 +87,39 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
 }
 
 async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Storage> {
-  const { config, disk, clock } = options;
+  const { config, disk, clock, logger } = options;
   const { dataDir } = config;
   const stored = await openIdentity(disk, dataDir);
+  const directory = join(dataDir, "segments");
+  await disk.createDirectory(directory);
+  const saved = await loadSegmentIndex(disk, join(dataDir, SEGMENTS_FILE));
+  const { index, coveredEnd } = saved ?? { index: new SegmentIndex(), coveredEnd: 0 };
+  const segments = new SegmentStore({ disk, directory, logger }, index);
   const logs = new LogManager({
     clock,
     leaderEpoch: stored.leaderEpoch,
     batchIndexBytesMax: Math.max(BATCH_INDEX_BYTES_MAX_MIN, config.memoryMaxBytes / 8),
-    sealed: NOTHING_SEALED,
+    sealed: segments,
   });
   const meta = new LocalMetaStore();
-  meta.onApplied((command) => {
-    switch (command.kind) {
-      case "topicCreated":
-        return logs.ensureTopic(command.topic);
-      case "partitionsAdded": {
-        const topic = meta.topicById(command.topicId);
-        return topic && logs.ensureTopic(topic);
-      }
-      case "topicDeleted":
-        return logs.deleteTopic(command.topicId);
-      case "logStartOffsetsSet":
-        for (const { partition, offset } of command.offsets) {
-          logs.deleteRecordsBefore({ topicId: command.topicId, partition }, offset);
-        }
-        return;
-      default:
-        return;
-    }
-  });
-  const checkpointPath = join(dataDir, "meta.checkpoint");
-  await readCheckpoint(disk, checkpointPath, meta);
-  const wal = await openWal(options, logs, meta);
-  meta.attach(wal);
-  logs.attach(wal);
+  applyTo({ meta, logs, segments });
+  await readCheckpoint(disk, join(dataDir, META_FILE), meta);
+  const wal = await recover(options, { logs, meta }, coveredEnd);
+  for (const topicId of [...index.topicIds()]) {
+    if (meta.topicById(topicId) === undefined) index.deleteTopic(topicId);
+  }
   const identity = { ...stored, leaderEpoch: logs.leaderEpoch };
-  const checkpoint = async (): Promise<number> => {
-    const coveredAddress = meta.appliedEnd;
-    await writeCheckpoint(disk, checkpointPath, meta);
-    return coveredAddress;
-  };
+  const parts = { wal, logs, meta, segments };
+  const checkpoint = createCheckpoint(disk, dataDir, parts);
   return {
+    ...parts,
     identity,
-    wal,
-    logs,
-    tiers: { wal, sealed: NOTHING_SEALED },
-    meta,
+    tiers: { wal, sealed: segments },
     checkpoint,
     close: async (isClean) => {
       try {
         if (isClean) {
+          await segments.close();
           await wal.close();
           await checkpoint();
           await closeIdentity(disk, dataDir, identity);
@@ -130,7 +131,111 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   };
 }
 
-function openWal(options: StorageOptions, logs: LogManager, meta: LocalMetaStore): Promise<Wal> {
+/** What of the storage follows from metadata follows from it at once. */
+function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segments">): void {
+  const { index } = segments;
+  meta.onApplied((command) => {
+    switch (command.kind) {
+      case "topicCreated":
+        return logs.ensureTopic(command.topic);
+      case "partitionsAdded": {
+        const topic = meta.topicById(command.topicId);
+        return topic && logs.ensureTopic(topic);
+      }
+      case "topicDeleted":
+        index.deleteTopic(command.topicId);
+        return logs.deleteTopic(command.topicId);
+      case "logStartOffsetsSet":
+        for (const { partition, offset } of command.offsets) {
+          index.setLogStartOffset(command.topicId, partition, offset);
+          logs.deleteRecordsBefore({ topicId: command.topicId, partition }, offset);
+        }
+        return;
+      case "segmentsChanged": {
+        const { removedIds } = command;
+        const added = command.added.map((facts) =>
+          decodeSegmentFacts(Buffer.from(facts, "base64")),
+        );
+        segments.apply({ added, removedIds });
+        for (const place of added.flatMap(({ ranges }) => ranges)) {
+          // Its topic can have been deleted while it was sealed.
+          if (meta.topicById(place.topicId) === undefined) index.deleteTopic(place.topicId);
+          logs.forgetSealed(place, segments.endOffset(place));
+        }
+        return;
+      }
+      default:
+        return;
+    }
+  });
+}
+
+/** Makes segments known for good. Resolves when the logs read them. */
+export function registerSegments(
+  meta: MetaStore,
+  added: readonly SegmentFacts[],
+  removedIds: readonly string[] = [],
+): Promise<void> {
+  const encoded = added.map((facts) => Buffer.from(encodeSegmentFacts(facts)).toString("base64"));
+  return meta.commit({ kind: "segmentsChanged", added: encoded, removedIds });
+}
+
+/** Fills metadata and logs from the WAL, and attaches them to it. */
+async function recover(
+  options: StorageOptions,
+  { logs, meta }: Pick<Storage, "logs" | "meta">,
+  registrationsEnd: number,
+): Promise<Wal> {
+  const { disk, config } = options;
+  const covered = new Map<string, number>();
+  for (const partition of await readLogCheckpoint(disk, join(config.dataDir, LOGS_FILE))) {
+    logs.restore(partition, partition.state);
+    covered.set(placeKeyOf(partition), partition.coveredEnd);
+  }
+  const wal = await openWal(options, meta, (entry) => {
+    if (entry.kind === "metadata") {
+      meta.recover(entry.address, entry.payload, registrationsEnd);
+    } else {
+      const isCheckpointed = entry.address < (covered.get(placeKeyOf(entry)) ?? 0);
+      recoverBatch(logs, entry, isCheckpointed);
+    }
+  });
+  meta.attach(wal);
+  logs.attach(wal);
+  return wal;
+}
+
+function placeKeyOf({ topicId, partition }: Pick<CheckpointedPartition, "topicId" | "partition">) {
+  return `${topicId}/${partition}`;
+}
+
+/** Each file is written only if it would change, and none is ahead of the WAL. */
+function createCheckpoint(
+  disk: Disk,
+  dataDir: string,
+  { wal, logs, meta, segments }: Pick<Storage, "wal" | "logs" | "meta" | "segments">,
+): () => Promise<number> {
+  let savedVersion = -1;
+  return async () => {
+    const { index } = segments;
+    const { version } = index;
+    const segmentsEnd = meta.appliedEnd;
+    if (version !== savedVersion) {
+      const path = join(dataDir, SEGMENTS_FILE);
+      await saveSegmentIndex(disk, path, { index, coveredEnd: segmentsEnd });
+      savedVersion = version;
+    }
+    const logsEnd = await writeLogCheckpoint(disk, join(dataDir, LOGS_FILE), { logs, wal });
+    await writeCheckpoint(disk, join(dataDir, META_FILE), meta);
+    return Math.min(segmentsEnd, logsEnd);
+  };
+}
+
+function openWal(
+  options: StorageOptions,
+  meta: LocalMetaStore,
+  onEntry: (entry: WalEntry) => void,
+): Promise<Wal> {
   const { config, disk, clock, logger, metrics } = options;
   return Wal.open({
     disk,
@@ -142,16 +247,13 @@ function openWal(options: StorageOptions, logs: LogManager, meta: LocalMetaStore
     walBytesMax: config.walBytesMax,
     startAddress: meta.appliedEnd,
     syncDelayMsMax: config.syncDelayMsMax,
-    onEntry: (entry) => {
-      if (entry.kind === "metadata") meta.recover(entry.address, entry.payload);
-      else recoverBatch(logs, entry);
-    },
+    onEntry,
     onFailure: options.onFailure,
     onSync: (latencyMs) => metrics.walSyncLatencySeconds.observe(latencyMs / 1000),
   });
 }
 
-function recoverBatch(logs: LogManager, entry: WalEntry): void {
+function recoverBatch(logs: LogManager, entry: WalEntry, isCheckpointed: boolean): void {
   const isLegacy = entry.version === ENTRY_VERSION_LEGACY;
   const batch = isLegacy ? batchOfLegacyPayload(entry.payload) : entry.payload;
   logs.recover(entry, {
@@ -160,6 +262,6 @@ function recoverBatch(logs: LogManager, entry: WalEntry): void {
     address: entry.address,
     sizeBytes: entry.payload.length,
     isLegacy,
-    isCheckpointed: false,
+    isCheckpointed,
   });
 }

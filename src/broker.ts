@@ -4,6 +4,7 @@
  * requests answered, waits ended, everything synced.
  */
 
+import { join } from "node:path";
 import type { ClusterView } from "./api/cluster/cluster-view.ts";
 import { Dispatcher } from "./api/dispatcher.ts";
 import { FetchSessionCache } from "./api/fetch-session.ts";
@@ -15,7 +16,7 @@ import { startCoordinators } from "./broker-coordinators.ts";
 import { startMaintenance } from "./broker-maintenance.ts";
 import { collectStorage } from "./broker-metrics.ts";
 import { startSearch } from "./broker-search.ts";
-import { openStorage, type Storage } from "./broker-storage.ts";
+import { openStorage, registerSegments, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
 import { systemRandom } from "./core/clock.ts";
@@ -30,6 +31,7 @@ import { IntakeBudget } from "./network/intake-budget.ts";
 import { Listener } from "./network/listener.ts";
 import { ResponseMemory } from "./network/response-memory.ts";
 import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
+import { Sealing } from "./segment/sealing.ts";
 
 /** How long a stopping broker waits for running requests. */
 const DRAIN_MS_MAX = 5000;
@@ -70,9 +72,12 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
   started.defer(() => storage.close(isClean));
   collectStorage(metrics, storage);
+  // Until segments have indexes of their own, the search index is made from the WAL, which therefore stays.
+  const sealing = config.enableWalIndexing ? undefined : createSealing(options, storage);
   started.defer(
     startMaintenance({
       storage,
+      sealing,
       clock,
       logger,
       producerIdExpirationMs: config.producerIdExpirationMs,
@@ -112,6 +117,17 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await running.disposeAsync();
     },
   };
+}
+
+function createSealing({ config, clock, logger }: BrokerOptions, storage: Storage): Sealing {
+  return new Sealing({
+    ...storage,
+    clock,
+    logger,
+    walDirectory: join(config.dataDir, "wal"),
+    directory: storage.segments.directory,
+    register: (segments) => registerSegments(storage.meta, segments),
+  });
 }
 
 interface DispatcherOwners {

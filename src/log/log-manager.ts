@@ -59,6 +59,7 @@ export class LogManager {
     assert(this.#wal === undefined, "attached twice");
     this.#wal = wal;
     for (const partition of this.partitions()) {
+      partition.reach(this.#sealed.endOffset(partition.place));
       partition.epochs.assign(this.leaderEpoch, partition.logEndOffset);
     }
     wal.onDurable((address) => this.#onDurable(address));
@@ -162,6 +163,8 @@ export class LogManager {
 
   /** Takes in a partition's checkpoint; of one that is gone, nothing is done. */
   restore({ topicId, partition }: PartitionPlace, state: PartitionState): void {
+    const lastEpoch = state.epochs.at(-1)?.leaderEpoch ?? 0;
+    if (lastEpoch > this.#leaderEpoch) this.#leaderEpoch = lastEpoch + 1;
     this.partition(topicId, partition)?.restore(state);
   }
 

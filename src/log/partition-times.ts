@@ -8,8 +8,9 @@
 import { nextTurn } from "../core/clock.ts";
 import { recordsOf } from "../protocol/batch-records.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
-import { type LogTiers, readBatches } from "./log-reader.ts";
+import { isMoved, type LogTiers, readBatches } from "./log-reader.ts";
 import type { Partition } from "./partition.ts";
+import type { SealedRange } from "./sealed-log.ts";
 
 /** A record's place in time. */
 export interface TimestampedOffset {
@@ -33,7 +34,7 @@ export async function firstRecordSince(
   for (;;) {
     const range = tiers.sealed.rangeSince(place, { timestampMs, fromOffset });
     if (range === undefined) break;
-    const found = await firstIn(tiers, partition, { ...range, timestampMs });
+    const found = await firstIn(tiers, partition, { ...stretchOf(range), timestampMs });
     if (found !== undefined) return found;
     // What reached the time in it has been deleted.
     fromOffset = range.endOffset;
@@ -67,6 +68,13 @@ interface Stretch {
   /** Exclusive. */
   readonly endOffset: number;
   readonly timestampMs: number;
+  /** Where it is sealed, if it is. */
+  readonly range?: SealedRange;
+}
+
+function stretchOf(range: SealedRange): Stretch {
+  const { startOffset, endOffset, maxTimestampMs } = range;
+  return { startOffset, endOffset, timestampMs: maxTimestampMs, range };
 }
 
 /** The first stretch with the largest timestamp of those that end behind `fromOffset`. */
@@ -76,7 +84,7 @@ function stretchOfMaxTimestamp(
   fromOffset: number,
 ): Stretch | undefined {
   const range = tiers.sealed.rangeOfMaxTimestamp(place, fromOffset);
-  let latest: Stretch | undefined = range && { ...range, timestampMs: range.maxTimestampMs };
+  let latest = range && stretchOf(range);
   for (let index = 0; index < batches.runCount; index += 1) {
     const { baseOffset: startOffset, maxTimestampMs: timestampMs } = batches.runAt(index);
     // A run is durable as a whole.
@@ -113,14 +121,26 @@ async function firstIn(
   partition: Partition,
   range: Stretch,
 ): Promise<TimestampedOffset | undefined> {
-  const { startOffset, endOffset, timestampMs } = range;
+  const { endOffset, timestampMs } = range;
   const { logStartOffset } = partition;
-  const offset = Math.max(startOffset, logStartOffset);
+  const offset = Math.max(await startSince(tiers, range), logStartOffset);
   for await (const batch of batchesIn(tiers, partition, { offset, endOffset })) {
     const found = firstOfBatch(batch, { timestampMs, logStartOffset });
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Where to begin to look for the stretch's time: in a segment, its sparse index tells. */
+async function startSince(tiers: LogTiers, stretch: Stretch): Promise<number> {
+  const { startOffset, timestampMs, range } = stretch;
+  if (range === undefined) return startOffset;
+  try {
+    return await tiers.sealed.startSince(range, timestampMs);
+  } catch (thrown) {
+    if (isMoved(thrown)) return startOffset;
+    throw thrown;
+  }
 }
 
 /** The batches that start in `[offset, endOffset)`, each a copy. */

@@ -245,6 +245,12 @@ export class Partition {
     this.#wake();
   }
 
+  /** The log goes on from `offset` at least: so far it is sealed, whatever else is known. */
+  reach(offset: number): void {
+    this.#logEndOffset = Math.max(this.#logEndOffset, offset);
+    this.#highWatermark = Math.max(this.#highWatermark, offset);
+  }
+
   /** How many runs of the WAL, from the first on, hold deleted records only. */
   get deletedRunCount(): number {
     if (this.#logStartOffset === this.#logEndOffset) return this.batches.runCount;

@@ -35,6 +35,8 @@ export interface SealedLog {
   ): SealedRange | undefined;
   /** The first range with the largest timestamp of those that end behind `fromOffset`. */
   rangeOfMaxTimestamp(place: PartitionPlace, fromOffset: number): SealedRange | undefined;
+  /** An offset of `range` at or before the first record that is not earlier than `timestampMs`. Throws as `read`. */
+  startSince(range: SealedRange, timestampMs: number): Promise<number>;
   /**
    * Whole batches of `range` in offset order, the first being the one that holds `offset` or the next: at most
    * `maxBytes`, but one batch at least, every CRC checked.
@@ -56,6 +58,7 @@ export const NOTHING_SEALED: SealedLog = {
   rangeAt: () => undefined,
   rangeSince: () => undefined,
   rangeOfMaxTimestamp: () => undefined,
+  startSince: () => Promise.reject(new RangeMovedError()),
   read: () => Promise.reject(new RangeMovedError()),
   readOverheadBytes: 0,
 };

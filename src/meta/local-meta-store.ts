@@ -90,16 +90,21 @@ export class LocalMetaStore implements MetaStore {
   }
 
   /**
-   * Takes in a metadata entry that the WAL found at start, in order. Entries that the checkpoint covers are skipped.
+   * Takes in a metadata entry that the WAL found at start, in order. Entries that the checkpoint covers are skipped;
+   * registrations of segments are told from `registrationsEnd` on, which is where their own checkpoint ends.
    * @throws MetaRecoveryError if it cannot be understood.
    */
-  recover(address: number, payload: Uint8Array): void {
+  recover(address: number, payload: Uint8Array, registrationsEnd = 0): void {
     assert(this.#log === undefined, "recover after attach");
-    if (address < this.#appliedEnd) return;
+    if (address < Math.min(this.#appliedEnd, registrationsEnd)) return;
     const command = decodeMetaCommand(payload);
-    this.#accepted.apply(command);
-    this.#apply(command);
-    this.#appliedEnd = address + 1;
+    if (command.kind === "segmentsChanged") {
+      if (address >= registrationsEnd) this.#tell(command);
+    } else if (address >= this.#appliedEnd) {
+      this.#accepted.apply(command);
+      this.#apply(command);
+    }
+    this.#appliedEnd = Math.max(this.#appliedEnd, address + 1);
   }
 
   /** From here on commands can be committed. @throws MetaRecoveryError if the log is not the checkpoint's. */
@@ -268,6 +273,10 @@ export class LocalMetaStore implements MetaStore {
     if (command.kind === "producerIdsAllocated") {
       this.#nextProducerId = Math.max(this.#nextProducerId, command.nextProducerId);
     }
+    this.#tell(command);
+  }
+
+  #tell(command: MetaCommand): void {
     for (const listener of this.#listeners) listener(command);
   }
 }

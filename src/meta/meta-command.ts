@@ -25,6 +25,7 @@ const KINDS: Readonly<Record<MetaCommand["kind"], true>> = {
   groupRemoved: true,
   producerIdsAllocated: true,
   logStartOffsetsSet: true,
+  segmentsChanged: true,
 };
 
 const encoder = new TextEncoder();

@@ -102,6 +102,16 @@ export type MetaCommand =
   | { readonly kind: "groupStored"; readonly group: StoredGroup }
   /** The group and all its committed offsets go. */
   | { readonly kind: "groupRemoved"; readonly groupId: string }
+  /**
+   * Segments are registered and others given up, at once. The store only brings it to its listeners: the index of
+   * segments has a checkpoint of its own.
+   */
+  | {
+      readonly kind: "segmentsChanged";
+      /** `encodeSegmentFacts`, base64. */
+      readonly added: readonly string[];
+      readonly removedIds: readonly string[];
+    }
   /** Producer ids below `nextProducerId` are given away. */
   | { readonly kind: "producerIdsAllocated"; readonly nextProducerId: number }
   /** Records below these offsets are deleted. A log start offset never goes back. */

@@ -3,8 +3,8 @@
  * Worker is there only while there is work; if it dies, the command at hand is given to the next one.
  */
 
+import { SupervisedWorker, type SupervisedWorkerOptions } from "../core/supervised-worker.ts";
 import type { KeepCommand, KeepReport } from "./indexer-messages.ts";
-import { SupervisedWorker, type SupervisedWorkerOptions } from "./supervised-worker.ts";
 
 /** How the Worker is run; the rest is this client's own. */
 export type KeeperClientOptions = Pick<

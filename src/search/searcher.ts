@@ -13,6 +13,8 @@
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
+import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
+import { workerUrl } from "../core/worker-url.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
 import { SearchError } from "./elasticsearch-error.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
@@ -25,9 +27,7 @@ import type {
   SearcherCommand,
   SearcherReport,
 } from "./searcher-messages.ts";
-import { type CreateWorker, SupervisedWorker } from "./supervised-worker.ts";
 import { selectTopics } from "./topic-selection.ts";
-import { workerUrl } from "./worker-url.ts";
 
 /** The stored batch that holds `offset`; undefined if there is none. The bytes are not changed afterwards. */
 export type ReadBatchAt = (
@@ -104,7 +104,7 @@ export class Searcher {
     this.#options = options;
     this.#worker = new SupervisedWorker<SearcherCommand, SearcherReport>({
       name: "searcher",
-      url: workerUrl("searcher-worker"),
+      url: workerUrl("search/searcher-worker"),
       clock,
       logger,
       ...(createWorker ? { createWorker } : {}),

@@ -18,6 +18,8 @@ import type { Clock } from "../core/clock.ts";
 import { systemDisk } from "../core/disk.ts";
 import type { Logger } from "../core/logger.ts";
 import type { IndexerLag } from "../core/metrics.ts";
+import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
+import { workerUrl } from "../core/worker-url.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import {
   factsOf,
@@ -35,8 +37,6 @@ import type {
 import { IndexingLag } from "./indexing-lag.ts";
 import { KeeperClient } from "./keeper-client.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
-import { type CreateWorker, SupervisedWorker } from "./supervised-worker.ts";
-import { workerUrl } from "./worker-url.ts";
 
 export interface WalIndexerOptions {
   readonly dataDir: string;
@@ -96,7 +96,7 @@ export class WalIndexer {
 
   constructor(options: WalIndexerOptions) {
     const { clock, logger, createWorker } = options;
-    const url = workerUrl("wal-indexer-worker");
+    const url = workerUrl("search/wal-indexer-worker");
     const workerOptions = { url, clock, logger, ...(createWorker ? { createWorker } : {}) };
     this.#options = options;
     this.#directory = `${options.dataDir}/search`;

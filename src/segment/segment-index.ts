@@ -140,13 +140,11 @@ export class SegmentIndex {
     return Math.max(table.startOffset(first), table.logStartOffset);
   }
 
-  /** Exclusive: what lies below it is in segments or deleted, and not needed in the WAL. Undefined if nothing is. */
+  /** Exclusive end of what is in segments, deleted or not; undefined if nothing is. */
   endOffset(topicId: string, partition: number): number | undefined {
     const table = this.#tables.findLive(topicId, partition);
-    if (table === undefined) return undefined;
-    const lastEnd = table.count === 0 ? 0 : table.endOffset(table.count - 1);
-    const end = Math.max(lastEnd, table.logStartOffset);
-    return end === 0 ? undefined : end;
+    if (table === undefined || table.count === 0) return undefined;
+    return table.endOffset(table.count - 1);
   }
 
   /** All that lookups can return of a partition, in the order of offsets. Changes meanwhile do no harm. */

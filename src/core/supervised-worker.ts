@@ -3,8 +3,8 @@
  * dropped: whoever starts it tells it everything it needs in `onStart`.
  */
 
-import type { CancelTimer, Clock } from "../core/clock.ts";
-import type { Logger } from "../core/logger.ts";
+import type { CancelTimer, Clock } from "./clock.ts";
+import type { Logger } from "./logger.ts";
 
 /** Makes a Worker; `name` is the one in the log. */
 export type CreateWorker = (url: string, name: string) => Worker;

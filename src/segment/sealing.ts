@@ -1,0 +1,161 @@
+/**
+ * Moves what is durable in the WAL into segments, one round at a time. A round takes everything that lies before
+ * the durable end when it starts: one segment for all topics, and one of its own for each topic with much. The
+ * segments are written by a Worker, then registered; from then on the log reads them, and the WAL may go. A crash
+ * before the registration leaves files that nobody knows, and the round is done again.
+ */
+
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
+import { workerUrl } from "../core/worker-url.ts";
+import type { LogManager } from "../log/log-manager.ts";
+import type { Partition } from "../log/partition.ts";
+import { randomUuid } from "../protocol/uuid.ts";
+import type { Wal } from "../wal/wal.ts";
+import type { WalAddress } from "../wal/wal-address.ts";
+import {
+  NUMBERS_PER_RUN,
+  type SealCommand,
+  type SealedPartition,
+  type SealReport,
+  type SegmentToSeal,
+} from "./sealing-messages.ts";
+import type { SegmentFacts } from "./segment-facts.ts";
+
+/** A topic with at least this many bytes in a round gets a segment of its own. */
+const OWN_SEGMENT_BYTES = 32 * 1024 * 1024;
+
+export interface SealingOptions {
+  readonly wal: Wal;
+  readonly walDirectory: string;
+  readonly logs: LogManager;
+  /** Where the segments are written. */
+  readonly directory: string;
+  /** Makes segments known; resolves when that is durable and the log reads them. */
+  readonly register: (segments: readonly SegmentFacts[]) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For tests that want to kill the Worker. */
+  readonly createWorker?: CreateWorker;
+}
+
+/** What became of a round. */
+export interface SealedRound {
+  readonly segments: readonly SegmentFacts[];
+  /** Exclusive end of what is sealed in the WAL. */
+  readonly endAddress: WalAddress;
+}
+
+/** Owns the Worker. Rounds are not to overlap. */
+export class Sealing {
+  readonly #options: SealingOptions;
+  #worker: SupervisedWorker<SealCommand, SealReport> | undefined;
+  #resolve: (report: SealReport) => void = () => {};
+  #sealedAddress: WalAddress;
+  #isStopped = false;
+
+  constructor(options: SealingOptions) {
+    this.#options = options;
+    this.#sealedAddress = options.wal.startAddress;
+  }
+
+  /**
+   * Seals what is durable now.
+   * @returns undefined if there is nothing, or the broker stops
+   * @throws KafkaError KAFKA_STORAGE_ERROR if the segments can't be written or registered; the WAL keeps it all
+   */
+  async seal(): Promise<SealedRound | undefined> {
+    const endAddress = this.#options.wal.durableAddress;
+    const segments = this.#plan(endAddress);
+    if (segments.length === 0) return undefined;
+    const report = await this.#run({
+      kind: "seal",
+      walDirectory: this.#options.walDirectory,
+      directory: this.#options.directory,
+      createdMs: this.#options.clock.nowMs(),
+      startAddress: this.#sealedAddress,
+      endAddress,
+      segments,
+    });
+    if (this.#isStopped) return undefined;
+    if (report.kind === "failed") throw new Error(`Sealing failed: ${report.reason}`);
+    await this.#options.register(report.segments);
+    this.#sealedAddress = endAddress;
+    return { segments: report.segments, endAddress };
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#worker?.stop();
+    this.#resolve({ kind: "failed", reason: "the broker stops" });
+  }
+
+  #plan(endAddress: WalAddress): SegmentToSeal[] {
+    const byTopic = new Map<string, { partitions: SealedPartition[]; sizeBytes: number }>();
+    for (const partition of this.#options.logs.partitions()) {
+      const sealed = sealedPartitionOf(partition, endAddress);
+      if (sealed === undefined) continue;
+      const topic = byTopic.get(sealed.topicId) ?? { partitions: [], sizeBytes: 0 };
+      byTopic.set(sealed.topicId, topic);
+      topic.partitions.push(sealed);
+      for (let at = 1; at < sealed.runs.length; at += NUMBERS_PER_RUN) {
+        topic.sizeBytes += Math.abs(sealed.runs[at] ?? 0);
+      }
+    }
+    const topics = [...byTopic].sort(([one], [other]) => (one < other ? -1 : 1));
+    const isLarge = ([, { sizeBytes }]: (typeof topics)[number]) => sizeBytes >= OWN_SEGMENT_BYTES;
+    const shared = topics.filter((topic) => !isLarge(topic));
+    const groups = [
+      ...(shared.length > 0 ? [shared] : []),
+      ...topics.filter(isLarge).map((one) => [one]),
+    ];
+    return groups.map((group) => ({
+      segmentId: randomUuid(),
+      partitions: group.flatMap(([, { partitions }]) => partitions),
+    }));
+  }
+
+  /** A Worker that lives for this round; if it dies, the next one does it again. */
+  async #run(command: SealCommand): Promise<SealReport> {
+    const { clock, logger, createWorker } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<SealReport>();
+    const worker = new SupervisedWorker<SealCommand, SealReport>({
+      name: "sealing",
+      url: workerUrl("segment/sealing-worker"),
+      clock,
+      logger,
+      ...(createWorker ? { createWorker } : {}),
+      onStart: () => worker.post(command),
+      onReport: resolve,
+      // What the dead one wrote is swept later.
+      onDeath: () => {},
+    });
+    this.#worker = worker;
+    this.#resolve = resolve;
+    worker.start();
+    try {
+      return await promise;
+    } finally {
+      worker.stop();
+      this.#worker = undefined;
+    }
+  }
+}
+
+/** The runs that lie before `endAddress`; undefined if there are none. A run is durable as a whole. */
+function sealedPartitionOf(
+  { topic, index, batches, isDeleted }: Partition,
+  endAddress: WalAddress,
+): SealedPartition | undefined {
+  if (isDeleted || batches.runCount === 0) return undefined;
+  const numbers: number[] = [];
+  for (let run = 0; run < batches.runCount; run += 1) {
+    const { address, spanBytes, isLegacy } = batches.runAt(run);
+    if (address >= endAddress) break;
+    numbers.push(address, isLegacy ? -spanBytes : spanBytes);
+  }
+  if (numbers.length === 0) return undefined;
+  const runs = new Float64Array(numbers);
+  return { topicId: topic.topicId, topicName: topic.name, partition: index, runs };
+}

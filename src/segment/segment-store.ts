@@ -1,0 +1,299 @@
+/**
+ * The segments on the local disk, as the log reads them: which there are (`SegmentIndex`), their open files, and
+ * whole batches out of them. A segment that is merged away stays readable for those who are reading it; whoever
+ * comes later hears `RangeMovedError` and looks again.
+ */
+
+import type { Disk, DiskFile } from "../core/disk.ts";
+import type { Logger } from "../core/logger.ts";
+import {
+  type PartitionPlace,
+  RangeMovedError,
+  type SealedLog,
+  type SealedRange,
+} from "../log/sealed-log.ts";
+import { ErrorCode, KafkaError } from "../protocol/errors.ts";
+import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
+import { ArchiveReader } from "./archive-reader.ts";
+import { LocalFileSource } from "./archive-source.ts";
+import type { SegmentFacts } from "./segment-facts.ts";
+import { type FoundRange, SegmentIndex } from "./segment-index.ts";
+import { offsetSince, positionOfOffset, ROW_BYTES, ROW_INTERVAL_BYTES } from "./segment-layout.ts";
+import {
+  BATCHES_CHUNK_BYTES,
+  BATCHES_NAME,
+  OFFSETS_NAME,
+  segmentFileName,
+} from "./segment-writer.ts";
+
+/** Segments whose files stay open. */
+const OPEN_SEGMENTS_MAX = 64;
+/** Of rows of `offsets.bin` that are kept. */
+const ROWS_CACHE_BYTES = 4 * 1024 * 1024;
+const BATCH_HEADER_BYTES = 61;
+
+export interface SegmentStoreOptions {
+  readonly disk: Disk;
+  /** Where the segments lie. */
+  readonly directory: string;
+  readonly logger: Logger;
+}
+
+/** What a registration changes. */
+export interface SegmentChange {
+  readonly added: readonly SegmentFacts[];
+  readonly removedIds: readonly string[];
+}
+
+interface OpenSegment {
+  readonly file: DiskFile;
+  readonly reader: ArchiveReader;
+  /** As it was when opened: it grows when the search index is appended. */
+  readonly lengthBytes: number;
+}
+
+/** Owns the index of segments and their open files. */
+export class SegmentStore implements SealedLog {
+  /** A read takes the compressed chunks beside what is in them, and a part of a chunk on both sides. */
+  readonly readOverheadBytes = 4 * BATCHES_CHUNK_BYTES;
+  readonly index: SegmentIndex;
+  readonly directory: string;
+  readonly #disk: Disk;
+  readonly #logger: Logger;
+  /** In the order of use, the latest last. */
+  readonly #open = new Map<string, Promise<OpenSegment>>();
+  readonly #rows = new Map<string, Uint8Array>();
+  #rowsBytes = 0;
+  readonly #pins = new Map<string, number>();
+  /** No longer registered; their objects go when nobody reads them. */
+  readonly #doomed = new Set<string>();
+  readonly #removals = new Set<Promise<void>>();
+
+  constructor(options: SegmentStoreOptions, index = new SegmentIndex()) {
+    this.index = index;
+    this.directory = options.directory;
+    this.#disk = options.disk;
+    this.#logger = options.logger;
+  }
+
+  /** Takes in a registration; applying one again changes nothing. */
+  apply({ added, removedIds }: SegmentChange): void {
+    this.index.apply({ added, removedIds });
+  }
+
+  endOffset({ topicId, partition }: PartitionPlace): number {
+    return this.index.endOffset(topicId, partition) ?? 0;
+  }
+
+  rangeAt({ topicId, partition }: PartitionPlace, offset: number): SealedRange | undefined {
+    return this.index.rangeOf(topicId, partition, offset);
+  }
+
+  rangeSince(
+    { topicId, partition }: PartitionPlace,
+    { timestampMs, fromOffset }: { readonly timestampMs: number; readonly fromOffset: number },
+  ): SealedRange | undefined {
+    return this.index.rangeSince(topicId, partition, timestampMs, fromOffset);
+  }
+
+  rangeOfMaxTimestamp(
+    { topicId, partition }: PartitionPlace,
+    fromOffset: number,
+  ): SealedRange | undefined {
+    return this.index.rangeOfMaxTimestamp(topicId, partition, fromOffset);
+  }
+
+  async startSince(range: SealedRange, timestampMs: number): Promise<number> {
+    return await this.#reading(range, async (found, reader) => {
+      if (found.rowCount === 0) return found.startOffset;
+      const rows = await this.#rowsOf(found, reader);
+      return offsetSince(rows, timestampMs) ?? found.startOffset;
+    });
+  }
+
+  async read(range: SealedRange, offset: number, maxBytes: number): Promise<Uint8Array> {
+    return await this.#reading(range, (found, reader) =>
+      this.#readBatches(found, reader, { offset, maxBytes }),
+    );
+  }
+
+  /** Keeps the segment's object until the result is called. */
+  pin(segmentId: string): () => void {
+    this.#pins.set(segmentId, (this.#pins.get(segmentId) ?? 0) + 1);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      const count = (this.#pins.get(segmentId) ?? 1) - 1;
+      if (count > 0) {
+        this.#pins.set(segmentId, count);
+        return;
+      }
+      this.#pins.delete(segmentId);
+      if (this.#doomed.has(segmentId)) this.#startRemoval(segmentId);
+    };
+  }
+
+  /** Deletes the object of a segment that is no longer registered, as soon as nobody reads it. */
+  remove(segmentId: string): void {
+    this.#doomed.add(segmentId);
+    if (!this.#pins.has(segmentId)) this.#startRemoval(segmentId);
+  }
+
+  /** Waits for removals under way and closes every file. */
+  async close(): Promise<void> {
+    await Promise.all(this.#removals);
+    for (const segmentId of [...this.#open.keys()]) await this.#close(segmentId);
+  }
+
+  pathOf(segmentId: string): string {
+    return `${this.directory}/${segmentFileName(segmentId)}`;
+  }
+
+  /** Runs `work` with the segment of `range` open and pinned. */
+  async #reading<Result>(
+    range: SealedRange,
+    work: (found: FoundRange, reader: ArchiveReader) => Promise<Result>,
+  ): Promise<Result> {
+    const { topicId, partition, segmentId, startOffset } = range;
+    const found = this.index.rangeOf(topicId, partition, startOffset);
+    if (found?.segmentId !== segmentId) throw new RangeMovedError();
+    const unpin = this.pin(segmentId);
+    try {
+      const { reader } = await this.#opened(found);
+      return await work(found, reader);
+    } catch (thrown) {
+      if (thrown instanceof KafkaError) throw thrown;
+      throw new KafkaError(ErrorCode.kafkaStorageError, `Segment ${segmentId} can't be read.`, {
+        cause: thrown,
+      });
+    } finally {
+      unpin();
+    }
+  }
+
+  async #readBatches(
+    range: FoundRange,
+    reader: ArchiveReader,
+    { offset, maxBytes }: { readonly offset: number; readonly maxBytes: number },
+  ): Promise<Uint8Array> {
+    let position = range.position;
+    if (range.rowCount > 0 && offset > range.startOffset) {
+      position = positionOfOffset(await this.#rowsOf(range, reader), offset);
+    }
+    const end = range.position + range.sizeBytes;
+    const wantedBytes = Math.min(end - position, maxBytes + ROW_INTERVAL_BYTES);
+    let bytes = await reader.read(BATCHES_NAME, position, wantedBytes);
+    let start = 0;
+    // Up to a row's interval of batches before the offset, more only if one of them is large.
+    for (;;) {
+      bytes = await this.#extended(range, reader, { bytes, position, start });
+      const header = readBatchHeader(bytes, start);
+      if (header.baseOffset + header.lastOffsetDelta >= offset) break;
+      start += header.sizeBytes;
+      if (position + start >= end) return bytes.subarray(0, 0);
+    }
+    const batches = wholeBatches(bytes, start, maxBytes);
+    if (batches.length > 0) return batches;
+    // One batch that is larger than what was asked for.
+    const { sizeBytes } = readBatchHeader(bytes, start);
+    return wholeBatches(await reader.read(BATCHES_NAME, position + start, sizeBytes), 0, sizeBytes);
+  }
+
+  /** `bytes`, read on if the header at `start` is not whole. */
+  async #extended(
+    range: FoundRange,
+    reader: ArchiveReader,
+    { bytes, position, start }: { bytes: Uint8Array; position: number; start: number },
+  ): Promise<Uint8Array> {
+    if (start + BATCH_HEADER_BYTES <= bytes.length) return bytes;
+    const end = range.position + range.sizeBytes;
+    const lengthBytes = Math.min(end - position, start + 2 * ROW_INTERVAL_BYTES);
+    return await reader.read(BATCHES_NAME, position, lengthBytes);
+  }
+
+  async #rowsOf(range: FoundRange, reader: ArchiveReader): Promise<Uint8Array> {
+    const key = `${range.segmentId}/${range.topicId}/${range.partition}`;
+    const { rowStart, rowCount } = range;
+    const rows =
+      this.#rows.get(key) ??
+      (await reader.read(OFFSETS_NAME, rowStart * ROW_BYTES, rowCount * ROW_BYTES));
+    if (!this.#rows.delete(key)) this.#rowsBytes += rows.length;
+    this.#rows.set(key, rows);
+    for (const [oldKey, old] of this.#rows) {
+      if (this.#rowsBytes <= ROWS_CACHE_BYTES || oldKey === key) break;
+      this.#rows.delete(oldKey);
+      this.#rowsBytes -= old.length;
+    }
+    return rows;
+  }
+
+  async #opened({ segmentId, lengthBytes }: FoundRange): Promise<OpenSegment> {
+    let opening = this.#open.get(segmentId);
+    this.#open.delete(segmentId);
+    opening ??= this.#openFile(segmentId, lengthBytes);
+    this.#open.set(segmentId, opening);
+    try {
+      const opened = await opening;
+      await this.#closeIdle();
+      return opened;
+    } catch (thrown) {
+      if (this.#open.get(segmentId) === opening) this.#open.delete(segmentId);
+      throw thrown;
+    }
+  }
+
+  async #openFile(segmentId: string, lengthBytes: number): Promise<OpenSegment> {
+    const file = await this.#disk.open(this.pathOf(segmentId), "read");
+    try {
+      const reader = await ArchiveReader.open(new LocalFileSource(file), lengthBytes);
+      return { file, reader, lengthBytes };
+    } catch (thrown) {
+      await file.close();
+      throw thrown;
+    }
+  }
+
+  async #closeIdle(): Promise<void> {
+    for (const segmentId of this.#open.keys()) {
+      if (this.#open.size <= OPEN_SEGMENTS_MAX) return;
+      if (!this.#pins.has(segmentId)) await this.#close(segmentId);
+    }
+  }
+
+  async #close(segmentId: string): Promise<void> {
+    const opening = this.#open.get(segmentId);
+    this.#open.delete(segmentId);
+    const opened = await opening?.catch(() => undefined);
+    await opened?.file.close();
+  }
+
+  #startRemoval(segmentId: string): void {
+    const removal = this.#remove(segmentId).finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+  }
+
+  /** Never rejects: what could not be removed is told, and swept later. */
+  async #remove(segmentId: string): Promise<void> {
+    this.#doomed.delete(segmentId);
+    try {
+      await this.#close(segmentId);
+      await this.#disk.remove(this.pathOf(segmentId));
+    } catch (thrown) {
+      this.#logger.warn("segment_not_removed", { segmentId, reason: String(thrown) });
+    }
+  }
+}
+
+/** The whole batches from `start` on that are within `maxBytes`, every CRC checked; none if not even one is. */
+function wholeBatches(bytes: Uint8Array, start: number, maxBytes: number): Uint8Array {
+  let end = start;
+  while (end + BATCH_HEADER_BYTES <= bytes.length) {
+    const { sizeBytes } = readBatchHeader(bytes, end);
+    const isOver = end > start && end + sizeBytes - start > maxBytes;
+    if (end + sizeBytes > bytes.length || isOver) break;
+    verifyBatch(bytes, end, end + sizeBytes);
+    end += sizeBytes;
+  }
+  return bytes.subarray(start, end);
+}
