@@ -24,7 +24,8 @@ export class MaximumTree {
     let first = from;
     let depth = 0;
     for (; childCount > FANOUT; depth += 1) {
-      first = Math.floor(first / FANOUT);
+      // A level that was not in use knows nothing.
+      first = depth < this.#counts.length ? Math.floor(first / FANOUT) : 0;
       const parentCount = Math.ceil(childCount / FANOUT);
       const parents = this.#level(depth, parentCount);
       for (let parent = first; parent < parentCount; parent += 1) {
@@ -45,35 +46,35 @@ export class MaximumTree {
 
   /** The lowest index from `from` on whose value is at least `minimum`; -1 if there is none. */
   firstAtLeast(values: Float64Array, count: number, from: number, minimum: number): number {
+    const top = this.#levels.length - 1;
     let index = from;
     let depth = -1;
     for (;;) {
+      // At the start of a block its maximum says more than its first number.
+      for (; depth < top && index % FANOUT === 0; depth += 1) index /= FANOUT;
       const numbers = depth < 0 ? values : (this.#levels[depth] as Float64Array);
       const numberCount = depth < 0 ? count : (this.#counts[depth] as number);
-      const isTop = depth === this.#levels.length - 1;
-      const end = isTop ? numberCount : Math.min(numberCount, blockEndOf(index));
+      const end = depth === top ? numberCount : Math.min(numberCount, blockEndOf(index));
       while (index < end && (numbers[index] as number) < minimum) index += 1;
       if (index < end) return this.#descend(values, index, depth, minimum);
       if (index >= numberCount) return -1;
-      index /= FANOUT;
-      depth += 1;
     }
   }
 
   /** The largest value from `from` on; -Infinity if there is none. */
   maximum(values: Float64Array, count: number, from: number): number {
+    const top = this.#levels.length - 1;
     let maximum = Number.NEGATIVE_INFINITY;
     let index = from;
-    for (let depth = -1; depth < this.#levels.length; depth += 1) {
+    let depth = -1;
+    for (;;) {
+      for (; depth < top && index % FANOUT === 0; depth += 1) index /= FANOUT;
       const numbers = depth < 0 ? values : (this.#levels[depth] as Float64Array);
       const numberCount = depth < 0 ? count : (this.#counts[depth] as number);
-      const isTop = depth === this.#levels.length - 1;
-      const end = isTop ? numberCount : Math.min(numberCount, blockEndOf(index));
+      const end = depth === top ? numberCount : Math.min(numberCount, blockEndOf(index));
       for (; index < end; index += 1) maximum = Math.max(maximum, numbers[index] as number);
-      if (index >= numberCount) break;
-      index /= FANOUT;
+      if (index >= numberCount) return maximum;
     }
-    return maximum;
   }
 
   /** From a maximum that is large enough down to the first value that is. */
@@ -100,7 +101,7 @@ export class MaximumTree {
   }
 }
 
-/** Where the block of `index` ends. An index at its start is looked at on the level above only after a block. */
+/** Where the block of `index` ends. */
 function blockEndOf(index: number): number {
   return (Math.floor(index / FANOUT) + 1) * FANOUT;
 }

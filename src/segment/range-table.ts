@@ -37,6 +37,14 @@ export interface RangePlace {
 /** The place of a range that there is not. */
 export const NO_PLACE: RangePlace = { tableNumber: 0xffff_ffff, startOffset: 0 };
 
+/** The object that a range lies in. */
+export interface RangeObject {
+  readonly segmentId: string;
+  readonly lengthBytes: number;
+}
+
+const NO_OBJECT: RangeObject = { segmentId: "", lengthBytes: 0 };
+
 /** What a row says beside its range. */
 export interface RangeLink {
   /** Of its segment in the segment table. */
@@ -131,7 +139,14 @@ export class RangeTable {
     return this.#maxima.firstAtLeast(this.#maxTimestamps, this.#count, from, maximum);
   }
 
+  /** The range of a row alone. */
   range(index: number): PartitionRange {
+    const { segmentId, lengthBytes, ...range } = this.found(index, NO_OBJECT);
+    return range;
+  }
+
+  /** The range of a row with the object it lies in: in one piece, because a copy costs as much as the search. */
+  found(index: number, { segmentId, lengthBytes }: RangeObject): PartitionRange & RangeObject {
     const { numbers, words } = this.#rows;
     const at = index * WIDTH;
     const wordsAt = index * WORDS;
@@ -148,6 +163,8 @@ export class RangeTable {
       recordCount: numbers[at + RECORD_COUNT] as number,
       rowStart: words[wordsAt + ROW_START] as number,
       rowCount: words[wordsAt + ROW_COUNT] as number,
+      segmentId,
+      lengthBytes,
     };
   }
 

@@ -244,7 +244,7 @@ export class SegmentIndex {
     if (index < 0 || index >= table.count) return undefined;
     const slot = table.slot(index);
     const segmentId = this.#segments.segmentId(slot);
-    return { ...table.range(index), segmentId, lengthBytes: this.#segments.lengthBytes(slot) };
+    return table.found(index, { segmentId, lengthBytes: this.#segments.lengthBytes(slot) });
   }
 
   /** The rows of a segment, in the order of its ranges. */

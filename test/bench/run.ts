@@ -28,6 +28,7 @@ import {
   writeLatest,
   writeResults,
 } from "./results.ts";
+import { SEGMENT_INDEX } from "./segment-index.ts";
 import { START_WORKLOADS } from "./start-workloads.ts";
 import type { Context, Outcome, Workload } from "./workload.ts";
 
@@ -39,6 +40,7 @@ const WORKLOADS: readonly Workload[] = [
   ...PAIR_WORKLOADS,
   FRESHNESS,
   ...MEMORY_WORKLOADS,
+  SEGMENT_INDEX,
 ];
 
 const { values: options } = parseArgs({
