@@ -164,15 +164,15 @@ test("archive: a small read of 64 MiB brings less than 600 KiB", () =>
     await source.close();
   }));
 
-test("archive: a table of contents longer than the first read is read too", async () => {
-  const content = noise(60_000, 12);
+test("archive: 100,000 chunks, whose table is longer than the first read", async () => {
+  const content = noise(1_000_000, 12);
   const bytes = await archiveBytes([
     { name: "many", content, chunkBytes: 10, compression: "stored" },
   ]);
   const reader = await ArchiveReader.open(memorySource(bytes), bytes.length);
-  expect(reader.entries()[0]?.chunkCount).toBe(6_000);
-  const part = await reader.read("many", 12_345, 2_000);
-  expect(Buffer.compare(part, content.subarray(12_345, 14_345))).toBe(0);
+  expect(reader.entries()[0]?.chunkCount).toBe(100_000);
+  const part = await reader.read("many", 912_345, 2_000);
+  expect(Buffer.compare(part, content.subarray(912_345, 914_345))).toBe(0);
 });
 
 test.each([
