@@ -285,6 +285,9 @@ function sentenceOf(kind: DiskErrorKind, path: string, cause: unknown): string {
   }
 }
 
+/** Collected as garbage, a database would be closed, and its lock free. */
+const heldLocks = new Set<Database>();
+
 /**
  * An exclusive lock that the kernel drops when the process ends, however it ends. SQLite brings it: an
  * exclusive transaction on an empty database is a POSIX record lock, and nothing is ever written.
@@ -304,7 +307,13 @@ function lockFile(path: string): DiskLock {
     throw new DiskError(kindOfDirectory(dirname(path)), path, thrown);
   }
   const held = database;
-  return { release: () => held.close() };
+  heldLocks.add(held);
+  return {
+    release: () => {
+      heldLocks.delete(held);
+      held.close();
+    },
+  };
 }
 
 /** Why nothing can be created in `directory`. */

@@ -103,13 +103,20 @@ test("disk: a lock keeps other processes out and ends with its process, however 
     const script = `
       const { systemDisk } = await import(${JSON.stringify(gateway)});
       systemDisk.lock(${JSON.stringify(path)});
+      // What nobody refers to is collected, but not a lock.
+      Bun.gc(true);
+      await null;
+      Bun.gc(true);
       process.stdout.write("held");
       setInterval(() => {}, 1000);
     `;
     const holder = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
-    await holder.stdout.getReader().read();
-    expect(() => systemDisk.lock(path)).toThrow("is locked");
-    holder.kill("SIGKILL");
-    await holder.exited;
+    try {
+      await holder.stdout.getReader().read();
+      expect(() => systemDisk.lock(path)).toThrow("is locked");
+    } finally {
+      holder.kill("SIGKILL");
+      await holder.exited;
+    }
     systemDisk.lock(path).release();
   }));
