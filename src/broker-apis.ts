@@ -35,6 +35,7 @@ export interface ApiOwners {
 export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
   const { cluster, topicAdmin, configs, brokerConfigs, isAutoCreateEnabled } = owners;
   const { meta, tiers, logs } = owners.fetch;
+  const { wal } = tiers;
   const served: AnyHandler[] = [
     createProduceHandler(owners.produce),
     createFetchHandler(owners.fetch),
@@ -43,7 +44,7 @@ export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
     createMetadataHandler({ cluster, meta, topicAdmin, isAutoCreateEnabled }),
     createCreateTopicsHandler({ topicAdmin, configs }),
     createDeleteTopicsHandler({ meta, topicAdmin }),
-    createDeleteRecordsHandler({ logs, meta, configs }),
+    createDeleteRecordsHandler({ wal, logs, meta, configs }),
     createCreatePartitionsHandler(topicAdmin),
     createDescribeConfigsHandler({ meta, configs, brokerId: cluster.brokerId, brokerConfigs }),
     createDescribeClusterHandler(cluster),

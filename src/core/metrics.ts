@@ -136,7 +136,7 @@ export function createMetrics(version = "unknown"): Metrics {
         "gauge",
         {
           name: "chronik_consumer_lag_records",
-          help: "Records between a group's committed offset and the high watermark.",
+          help: "Records between a group's committed offset and the high watermark, without deleted ones.",
           labels: ["group", "topic", "partition"],
         },
         collect,

@@ -71,6 +71,18 @@ test("acks=1: is answered before the sync, and its record shown after it", () =>
     expect((await client.fetch("synced", 0))?.highWatermark).toBe(3);
   }));
 
+test("acks=1: a record can be deleted right after its answer, which then waits for the sync", () =>
+  onStage(async (stage) => {
+    const { gate, client, broker } = stage;
+    using other = await PipelinedClient.connect(broker.kafkaPort);
+    await closeGate(stage);
+    await client.produce("synced", batch, { acks: 1 });
+    const deleted = client.deleteRecords("synced", { 0: 2 });
+    expect((await other.listOffset("synced", -2))?.offset).toBe(0);
+    gate.openGate();
+    expect(await deleted).toMatchObject([{ errorCode: ErrorCode.none, lowWatermark: 2 }]);
+  }));
+
 test("acks=all: a topic with flush.messages above 1 is answered before the sync, with 1 after it", () =>
   onStage(async (stage) => {
     const { gate, broker, client } = stage;

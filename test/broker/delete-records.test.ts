@@ -3,6 +3,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { ErrorCode } from "../../src/protocol/errors.ts";
+import { ApiKey } from "../../src/protocol/generated/api-keys.ts";
+import { writeOffsetCommitRequest } from "../../src/protocol/generated/offset-commit-request.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { PipelinedClient } from "./pipelined-client.ts";
 import { RunningBroker } from "./running-broker.ts";
@@ -171,6 +173,34 @@ test("DeleteRecords: search finds no deleted record", async () => {
   expect(await search()).toEqual([20, `${topic}/0/0`, `${topic}/0/1`]);
   await deleteUpTo(topic, 13);
   expect(await search()).toEqual([7, `${topic}/0/13`, `${topic}/0/14`]);
+});
+
+test("DeleteRecords: a group lags behind only by records that are left", async () => {
+  const topic = await filledTopic();
+  const commit = {
+    groupId: "slow",
+    generationIdOrMemberEpoch: -1,
+    memberId: "",
+    topics: [
+      {
+        name: topic,
+        partitions: [{ partitionIndex: 0, committedOffset: 4, committedMetadata: null }],
+      },
+    ],
+  };
+  await client.exchange(ApiKey.offsetCommit, 8, (writer) =>
+    writeOffsetCommitRequest(writer, commit, 8),
+  );
+  const lag = async (): Promise<number> => {
+    const text = await (await fetch(`http://127.0.0.1:${broker.httpPort}/metrics`)).text();
+    const line = new RegExp(`^chronik_consumer_lag_records\\{.*"${topic}".*\\} (\\d+)`, "m");
+    return Number(line.exec(text)?.[1]);
+  };
+  expect(await lag()).toBe(16);
+  await deleteUpTo(topic, 3);
+  expect(await lag()).toBe(16);
+  await deleteUpTo(topic, 15);
+  expect(await lag()).toBe(5);
 });
 
 test.each([true, false])("DeleteRecords: a restart keeps it (clean stop: %p)", async (isClean) => {

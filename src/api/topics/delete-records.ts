@@ -11,7 +11,7 @@ import type { Partition } from "../../log/partition.ts";
 import { PARTITIONS_PER_COMMAND } from "../../meta/log-start-offsets.ts";
 import type { MetaStore, PartitionStart, Topic } from "../../meta/meta-store.ts";
 import type { TopicConfigs } from "../../meta/topic-configs.ts";
-import { ErrorCode, errorCodeOf } from "../../protocol/errors.ts";
+import { ErrorCode, errorCodeOf, KafkaError } from "../../protocol/errors.ts";
 import { ApiKey } from "../../protocol/generated/api-keys.ts";
 import {
   type DeleteRecordsRequest,
@@ -22,6 +22,7 @@ import {
   type DeleteRecordsResponseInput,
   writeDeleteRecordsResponse,
 } from "../../protocol/generated/delete-records-response.ts";
+import type { Wal } from "../../wal/wal.ts";
 import type { Handler } from "../handler.ts";
 
 /** The client means: everything that is shown. */
@@ -30,6 +31,7 @@ const HIGH_WATERMARK = -1;
 const UNKNOWN = -1;
 
 interface Owners {
+  readonly wal: Wal;
   readonly logs: LogManager;
   readonly meta: MetaStore;
   readonly configs: TopicConfigs;
@@ -74,7 +76,8 @@ async function deleteInTopic(
   name: string,
   asked: ReadonlyMap<number, number>,
 ): Promise<PartitionAnswer[]> {
-  const topic = owners.meta.topic(name);
+  const { wal, meta } = owners;
+  const topic = meta.topic(name);
   const answers: PartitionAnswer[] = [];
   const accepted: { partition: Partition; offset: number }[] = [];
   for (const [partitionIndex, wanted] of asked) {
@@ -84,14 +87,19 @@ async function deleteInTopic(
       continue;
     }
     const offset = wanted === HIGH_WATERMARK ? partition.highWatermark : wanted;
-    const errorCode = refusalOf(owners.configs, topic, { partition, offset });
-    if (errorCode === ErrorCode.none) accepted.push({ partition, offset });
-    else answers.push(refused(partitionIndex, errorCode));
+    try {
+      check(owners.configs, topic, { partition, offset });
+      // A record that was acknowledged before its sync may be deleted too.
+      if (offset > partition.highWatermark) await wal.whenDurable(wal.appendedAddress);
+      accepted.push({ partition, offset });
+    } catch (thrown) {
+      answers.push(refused(partitionIndex, errorCodeOf(thrown)));
+    }
   }
   if (topic === undefined) return answers;
   for (let start = 0; start < accepted.length; start += PARTITIONS_PER_COMMAND) {
     const part = accepted.slice(start, start + PARTITIONS_PER_COMMAND);
-    const errorCode = await commit(owners.meta, topic, part);
+    const errorCode = await commit(meta, topic, part);
     for (const { partition } of part) {
       const { index: partitionIndex, logStartOffset: lowWatermark } = partition;
       if (errorCode !== ErrorCode.none) answers.push(refused(partitionIndex, errorCode));
@@ -101,17 +109,18 @@ async function deleteInTopic(
   return answers;
 }
 
-/** Why records of the partition cannot be deleted; NONE if they can. */
-function refusalOf(
+/** @throws KafkaError if records of the partition cannot be deleted up to `offset` */
+function check(
   configs: TopicConfigs,
   topic: Topic,
   { partition, offset }: { partition: Partition; offset: number },
-): ErrorCode {
+): void {
   const policies = configs.listOf(topic.configs, "cleanup.policy");
-  const isOnlyCompacted = policies.includes("compact") && !policies.includes("delete");
-  if (isOnlyCompacted) return ErrorCode.policyViolation;
-  const isInside = offset >= 0 && offset <= partition.highWatermark;
-  return isInside ? ErrorCode.none : ErrorCode.offsetOutOfRange;
+  if (policies.includes("compact") && !policies.includes("delete")) {
+    throw new KafkaError(ErrorCode.policyViolation, "The topic is only compacted.");
+  }
+  if (offset >= 0 && offset <= partition.logEndOffset) return;
+  throw new KafkaError(ErrorCode.offsetOutOfRange, `The log does not have the offset ${offset}.`);
 }
 
 /** Resolves when the offsets hold. An offset that is not above the log start offset changes nothing. */
