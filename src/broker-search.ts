@@ -100,6 +100,8 @@ function startIndexing(options: SearchOptions) {
     searchTimeoutMs: config.searchTimeoutMs,
     searchConcurrencyMax: config.searchConcurrencyMax,
     searchResultWindowMax: config.searchResultWindowMax,
+    searchBucketsMax: config.searchBucketsMax,
+    searchAggregationBytesMax: config.searchAggregationBytesMax,
     responseBytesMax: Math.min(RESPONSE_BYTES_MAX, config.inFlightBytesMax / 2),
   });
   return {

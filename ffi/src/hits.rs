@@ -3,16 +3,16 @@
 //! The order is total, so that pages do not depend on how records lie in segments: first what the request sorts
 //! by, then topic id, partition and offset, ascending.
 
-use crate::document::date_of_ms;
-use crate::guard::Outcome;
-use crate::request::{Order, SearchRequest, Sort, SortBy};
-use crate::segment_page::{Columns, SegmentPage};
+use crate::field_sort::{self, SortValue};
+use crate::guard::{GivenUp, Outcome};
+use crate::request::{Order, SearchAfter, SearchRequest, Sort, SortBy};
+use crate::segment_page::SegmentPage;
 use serde::Serialize;
 use std::cmp::Ordering;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tantivy::collector::Collector;
-use tantivy::columnar::MonotonicallyMappableToU64;
 use tantivy::{Score, SegmentOrdinal, SegmentReader};
 
 pub const SORTS_MAX: usize = 3;
@@ -29,16 +29,27 @@ pub struct Hit {
     pub offset: u64,
     pub timestamp_ms: i64,
     pub score: Option<f32>,
+    /// Where the request sorts by a field: a value for each sort, null for other ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sort_values: Vec<Option<SortValue>>,
     #[serde(skip)]
     pub key: SortKey,
 }
 
 impl Hit {
     /// The order of hits across segments; `Less` comes first.
-    fn order(&self, other: &Hit) -> Ordering {
-        other
-            .key
-            .cmp(&self.key)
+    fn order(&self, other: &Hit, sort: &[Sort]) -> Ordering {
+        let by_key = if self.sort_values.is_empty() {
+            other.key.cmp(&self.key)
+        } else {
+            let place = |hit: &Hit, index: usize| (hit.key[index], hit.sort_values[index].clone());
+            let orders = sort.iter().enumerate().map(|(index, sort)| {
+                let (left, right) = (place(self, index), place(other, index));
+                field_sort::order_of((left.0, left.1.as_ref()), (right.0, right.1.as_ref()), sort.order)
+            });
+            orders.fold(Ordering::Equal, Ordering::then)
+        };
+        by_key
             .then_with(|| self.topic_id.cmp(&other.topic_id))
             .then_with(|| (self.partition, self.offset).cmp(&(other.partition, other.offset)))
     }
@@ -51,11 +62,11 @@ pub struct Page {
 }
 
 impl Page {
-    /// Adds another page and keeps the best `limit`.
-    pub fn absorb(&mut self, page: Page, limit: usize) {
+    /// Adds another page of the same `sort` and keeps the best `limit`.
+    pub fn absorb(&mut self, page: Page, limit: usize, sort: &[Sort]) {
         self.total += page.total;
         self.hits.extend(page.hits);
-        self.hits.sort_unstable_by(Hit::order);
+        self.hits.sort_unstable_by(|left, right| left.order(right, sort));
         self.hits.truncate(limit);
     }
 }
@@ -75,13 +86,37 @@ pub struct Deadline {
     pub timeout_ms: u64,
 }
 
+impl Deadline {
+    /// Gives the search up if it is late. Tantivy has no other way out of its loop than unwinding.
+    pub fn look(&self) {
+        if Instant::now() >= self.at {
+            let text = format!("The search took longer than {} ms.", self.timeout_ms);
+            resume_unwind(Box::new(GivenUp(text)));
+        }
+    }
+}
+
 /// The last hit of the page before.
 #[derive(Clone)]
 pub struct After {
-    pub key: SortKey,
-    pub topic_id: Arc<str>,
+    /// A value for each sort.
+    pub values: Vec<Option<SortValue>>,
+    /// Without it, hits that are sorted equally are passed over.
+    pub topic_id: Option<Arc<str>>,
     pub partition: u64,
     pub offset: u64,
+}
+
+impl After {
+    fn of(after: &SearchAfter, sort: &[Sort]) -> Outcome<After> {
+        for (value, sort) in after.values.iter().zip(sort) {
+            if sort.by != SortBy::Field && !matches!(value, Some(SortValue::Number(_))) {
+                return Err("searchAfter needs numbers for what is sorted by numbers.".into());
+            }
+        }
+        let SearchAfter { values, topic_id, partition, offset } = after;
+        Ok(After { values: values.clone(), topic_id: topic_id.clone(), partition: *partition, offset: *offset })
+    }
 }
 
 impl PageCollector {
@@ -89,24 +124,17 @@ impl PageCollector {
         if request.sort.len() > SORTS_MAX {
             return Err(format!("A search sorts by at most {SORTS_MAX} things."));
         }
-        let after = request.search_after.as_ref().map(|after| {
-            let mut key = [0; SORTS_MAX];
-            for ((slot, sort), value) in key.iter_mut().zip(&request.sort).zip(&after.values) {
-                let number = match sort.by {
-                    SortBy::Score => score_key(*value as f32),
-                    SortBy::Timestamp => date_of_ms(*value as i64).to_u64(),
-                    SortBy::Offset => *value as u64,
-                };
-                *slot = directed(number, sort.order);
-            }
-            let topic_id = after.topic_id.as_str().into();
-            After { key, topic_id, partition: after.partition, offset: after.offset }
-        });
+        let after =
+            request.search_after.as_ref().map(|after| After::of(after, &request.sort)).transpose()?;
         let deadline = request
             .timeout_ms
             .map(|timeout_ms| Deadline { at: now + Duration::from_millis(timeout_ms), timeout_ms });
         let limit = request.from + request.size;
         Ok(PageCollector { sort: request.sort.clone().into(), limit, after, deadline })
+    }
+
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.deadline
     }
 }
 
@@ -116,7 +144,7 @@ impl Collector for PageCollector {
 
     fn for_segment(&self, _: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentPage> {
         SegmentPage::new(
-            Columns::open(segment)?,
+            segment,
             self.sort.clone(),
             self.limit,
             self.after.as_ref(),
@@ -131,7 +159,7 @@ impl Collector for PageCollector {
     fn merge_fruits(&self, pages: Vec<tantivy::Result<Page>>) -> tantivy::Result<Page> {
         let mut merged = Page::default();
         for page in pages {
-            merged.absorb(page?, self.limit);
+            merged.absorb(page?, self.limit, &self.sort);
         }
         Ok(merged)
     }

@@ -1,8 +1,10 @@
 //! The exported functions of search indexes. Requests and results are JSON; packs of records are bytes.
 
+use crate::aggregate::Aggregated;
 use crate::archive_cache::{self, CacheStats};
 use crate::freeze::{FreezeRequest, freeze};
 use crate::guard::{Outcome, bytes_at, guarded, guarded_result, text_at};
+use crate::highlight::marks;
 use crate::hits::Hit;
 use crate::indexes::{self, OpenIndex};
 use crate::live::{LiveIndex, LiveOptions, LiveStats};
@@ -168,6 +170,8 @@ pub extern "C" fn chronik_index_numbers() -> i32 {
 struct SearchResult {
     total: u64,
     hits: Vec<Hit>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    aggregated: Option<Aggregated>,
 }
 
 /// Searches several indexes at once. Request: [`SearchRequest`].
@@ -176,8 +180,20 @@ pub extern "C" fn chronik_search(request: *const u8, length: u32) -> i32 {
     guarded_result(|| {
         // SAFETY: the caller vouches for the text.
         let request = SearchRequest::parse(unsafe { text_at(request, length) }?)?;
-        let page = indexes::search(&request)?;
-        to_json(&SearchResult { total: page.total, hits: page.hits })
+        let (page, aggregated) = indexes::search(&request)?;
+        to_json(&SearchResult { total: page.total, hits: page.hits, aggregated })
+    })
+}
+
+/// The parts of a text that a query matches, as pairs of start and end in bytes, each a little-endian u32.
+/// Request: `HighlightRequest`.
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_highlight(request: *const u8, length: u32, text: *const u8, text_length: u32) -> i32 {
+    guarded_result(|| {
+        // SAFETY: the caller vouches for both texts.
+        let (request, text) = unsafe { (text_at(request, length)?, text_at(text, text_length)?) };
+        let marks = marks(&from_json(request)?, text)?;
+        Ok(marks.into_iter().flat_map(|(start, end)| [start, end]).flat_map(u32::to_le_bytes).collect())
     })
 }
 

@@ -1,5 +1,6 @@
 //! The indexes of this process, by number, so that one thread can write what another searches.
 
+use crate::aggregate::{self, Aggregated};
 use crate::archive::ArchiveDirectory;
 use crate::guard::Outcome;
 use crate::hits::{Page, PageCollector};
@@ -127,8 +128,12 @@ pub fn manual_reader(index: &Index) -> tantivy::Result<IndexReader> {
     index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()
 }
 
-/// The page of hits over all indexes of the request.
-pub fn search(request: &SearchRequest) -> Outcome<Page> {
+/// The page of hits over all indexes of the request, and its aggregations if it has any.
+pub fn search(request: &SearchRequest) -> Outcome<(Page, Option<Aggregated>)> {
+    if let Some(aggregations) = &request.aggregations {
+        let (page, aggregated) = aggregate::search(request, aggregations)?;
+        return Ok((page, Some(aggregated)));
+    }
     let query = request.query()?;
     let collector = PageCollector::new(request, Instant::now())?;
     let limit = request.from + request.size;
@@ -137,8 +142,8 @@ pub fn search(request: &SearchRequest) -> Outcome<Page> {
         let index = open_index(*number)?;
         let found =
             index.reader().searcher().search(&*query, &collector).map_err(|error| error.to_string())?;
-        page.absorb(found, limit);
+        page.absorb(found, limit, &request.sort);
     }
     page.hits.drain(..request.from.min(page.hits.len()));
-    Ok(page)
+    Ok((page, None))
 }

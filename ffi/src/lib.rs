@@ -7,22 +7,29 @@
 //!   `chronik_take_result` copies them out; indexes are known by number.
 //! - Pointers that come in are read during the call only; null with a length of zero is an empty slice.
 
+mod aggregate;
+mod aggregate_sources;
+mod allocation;
 mod archive;
 mod archive_cache;
 mod archive_format;
 mod codec;
 mod document;
 mod field;
+mod field_sort;
 mod freeze;
 mod glob;
 mod glob_query;
 mod guard;
+mod highlight;
 mod hits;
 mod index_functions;
 mod indexes;
 mod json;
+mod keys;
 mod leaf_builder;
 mod live;
+mod numbers;
 mod merge;
 mod offset_ranges;
 mod pack;
@@ -31,6 +38,7 @@ mod query_builder;
 mod request;
 mod schema;
 mod segment_page;
+mod text_source;
 mod thread;
 mod words;
 

@@ -1,5 +1,6 @@
 //! A search request: a query, what may be a hit at all, and which page of which order is wanted.
 
+use crate::field_sort::SortValue;
 use crate::guard::Outcome;
 use crate::offset_ranges::{self, OffsetRange};
 use crate::query::QueryAst;
@@ -7,7 +8,9 @@ use crate::query_builder::{Built, QueryBuilder, all_of, exact_query, unscored};
 use crate::schema::FIELDS;
 use serde::Deserialize;
 use std::ops::Bound;
+use std::sync::Arc;
 use tantivy::Term;
+use tantivy::aggregation::agg_req::Aggregations;
 use tantivy::query::{AllQuery, BooleanQuery, FastFieldRangeQuery, Occur, TermSetQuery};
 
 /// Hits that a request may skip and return in all.
@@ -29,13 +32,22 @@ pub struct SearchRequest {
     pub search_after: Option<SearchAfter>,
     /// A search that collects hits for longer is given up.
     pub timeout_ms: Option<u64>,
+    /// See `aggregate`.
+    pub aggregations: Option<Aggregations>,
+    /// Memory for the aggregations; a search that needs more is given up.
+    pub aggregation_bytes_max: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sort {
     pub by: SortBy,
     pub order: Order,
+    /// For [`SortBy::Field`].
+    pub field: Option<String>,
+    /// Whether records without a value come first, instead of last.
+    #[serde(default)]
+    pub is_missing_first: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -44,6 +56,7 @@ pub enum SortBy {
     Score,
     Timestamp,
     Offset,
+    Field,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -56,9 +69,12 @@ pub enum Order {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchAfter {
-    pub values: Vec<f64>,
-    pub topic_id: String,
+    pub values: Vec<Option<SortValue>>,
+    /// Without it, hits that are sorted equally are passed over.
+    pub topic_id: Option<Arc<str>>,
+    #[serde(default)]
     pub partition: u64,
+    #[serde(default)]
     pub offset: u64,
 }
 
@@ -76,7 +92,7 @@ pub struct Filter {
 }
 
 fn by_score() -> Vec<Sort> {
-    vec![Sort { by: SortBy::Score, order: Order::Desc }]
+    vec![Sort { by: SortBy::Score, order: Order::Desc, field: None, is_missing_first: false }]
 }
 
 impl SearchRequest {

@@ -1,14 +1,13 @@
 //! The best hits of one segment. What is read of a record stops at the first thing that rules it out.
 
-use crate::guard::GivenUp;
+use crate::document::date_of_ms;
+use crate::field_sort::{FieldColumn, SortValue};
 use crate::hits::{After, Deadline, Hit, Page, SORTS_MAX, SortKey, directed, score_key};
 use crate::request::{Sort, SortBy};
 use crate::schema::{OFFSET, PARTITION, TIMESTAMP, TOPIC, TOPIC_ID};
 use std::cmp::Ordering;
 use std::ops::Bound;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Instant;
 use tantivy::collector::SegmentCollector;
 use tantivy::columnar::{Cardinality, Column, ColumnValues, MonotonicallyMappableToU64, StrColumn};
 use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DateTime, DocId, Score, SegmentReader, TantivyError};
@@ -109,12 +108,25 @@ struct Candidate {
     score: Score,
 }
 
+/// What a hit that is sorted as the last one of the page before is, where a segment has it.
+#[derive(Clone, Copy)]
+enum Tie {
+    /// A hit if its topic, partition and offset come behind.
+    Own,
+    /// The segment lacks the topic: a hit if its topic is the one at that ordinal, or comes behind it.
+    Next,
+    /// No hit.
+    Passed,
+}
+
 pub struct SegmentPage {
     columns: Columns,
     sort: Arc<[Sort]>,
+    /// For sorts by a field; none at other ones.
+    fields: Vec<Option<FieldColumn>>,
     limit: usize,
-    /// Hits come behind this; the flag says that a hit may be in the very same topic.
-    after: Option<(Place, bool)>,
+    /// Hits come behind this.
+    after: Option<(Place, Tie)>,
     total: u64,
     /// At most twice `limit`; then the worse half goes.
     candidates: Vec<Candidate>,
@@ -126,23 +138,28 @@ pub struct SegmentPage {
 
 impl SegmentPage {
     pub fn new(
-        columns: Columns,
+        segment: &SegmentReader,
         sort: Arc<[Sort]>,
         limit: usize,
         after: Option<&After>,
         deadline: Option<Deadline>,
     ) -> tantivy::Result<SegmentPage> {
+        let columns = Columns::open(segment)?;
+        let fields = sort
+            .iter()
+            .map(|sort| match sort.by {
+                SortBy::Field => FieldColumn::open(segment, sort).map(Some),
+                _ => Ok(None),
+            })
+            .collect::<tantivy::Result<Vec<_>>>()?;
         let after = match after {
-            Some(after) => {
-                let (topic_ord, is_own) = columns.topic_ord(&after.topic_id)?;
-                let After { key, partition, offset, .. } = *after;
-                Some((Place { key, topic_ord, partition, offset }, is_own))
-            }
+            Some(after) => Some(place_of(after, &columns, &sort, &fields)?),
             None => None,
         };
         Ok(SegmentPage {
             columns,
             sort,
+            fields,
             limit,
             after,
             total: 0,
@@ -153,10 +170,10 @@ impl SegmentPage {
         })
     }
 
-    /// The column that decides first; none for the score.
+    /// The column that decides first; none for the score and for fields.
     fn first_column(&self) -> Option<&Values> {
         match self.sort.first()?.by {
-            SortBy::Score => None,
+            SortBy::Score | SortBy::Field => None,
             SortBy::Timestamp => Some(&self.columns.timestamps),
             SortBy::Offset => Some(&self.columns.offsets),
         }
@@ -164,11 +181,15 @@ impl SegmentPage {
 
     fn key_of(&self, doc: DocId, score: Score) -> SortKey {
         let mut key = [0; SORTS_MAX];
-        for (slot, sort) in key.iter_mut().zip(self.sort.iter()) {
-            let number = match sort.by {
-                SortBy::Score => score_key(score),
-                SortBy::Timestamp => self.columns.timestamps.get_val(doc),
-                SortBy::Offset => self.columns.offsets.get_val(doc),
+        for ((slot, sort), field) in key.iter_mut().zip(self.sort.iter()).zip(&self.fields) {
+            let number = match (sort.by, field) {
+                (_, Some(field)) => {
+                    *slot = field.key(doc);
+                    continue;
+                }
+                (SortBy::Timestamp, _) => self.columns.timestamps.get_val(doc),
+                (SortBy::Offset, _) => self.columns.offsets.get_val(doc),
+                (SortBy::Score | SortBy::Field, _) => score_key(score),
             };
             *slot = directed(number, sort.order);
         }
@@ -197,23 +218,18 @@ impl SegmentPage {
         }
     }
 
-    /// Gives the search up if it is late. Tantivy has no other way out of its loop than unwinding.
     fn look_at_clock(&self) {
-        if let Some(deadline) = self.deadline
-            && Instant::now() >= deadline.at
-        {
-            let text = format!("The search took longer than {} ms.", deadline.timeout_ms);
-            resume_unwind(Box::new(GivenUp(text)));
+        if let Some(deadline) = &self.deadline {
+            deadline.look();
         }
     }
 
     fn is_behind(&self, place: &Place) -> bool {
         match &self.after {
             None => true,
-            Some((after, true)) => place.order(after).is_gt(),
-            // The segment lacks the topic: the ordinal is the next topic's, all of which comes behind.
-            Some((after, false)) => match after.key.cmp(&place.key) {
-                Ordering::Equal => place.topic_ord >= after.topic_ord,
+            Some((after, Tie::Own)) => place.order(after).is_gt(),
+            Some((after, tie)) => match after.key.cmp(&place.key) {
+                Ordering::Equal => matches!(tie, Tie::Next) && place.topic_ord >= after.topic_ord,
                 order => order.is_gt(),
             },
         }
@@ -247,11 +263,55 @@ impl SegmentPage {
                 offset: place.offset,
                 timestamp_ms: self.columns.timestamp_ms(*doc),
                 score: is_scored.then_some(*score),
+                sort_values: self.sort_values(place)?,
                 key: place.key,
             });
         }
         Ok(Page { total: self.total, hits })
     }
+}
+
+impl SegmentPage {
+    /// Empty unless the request sorts by a field.
+    fn sort_values(&self, place: &Place) -> tantivy::Result<Vec<Option<SortValue>>> {
+        if self.fields.iter().all(Option::is_none) {
+            return Ok(Vec::new());
+        }
+        let values = self.fields.iter().zip(place.key).map(|(field, key)| match field {
+            Some(field) => field.value_of(key),
+            None => Ok(None),
+        });
+        values.collect()
+    }
+}
+
+/// Where the last hit of the page before would be in a segment.
+fn place_of(
+    after: &After,
+    columns: &Columns,
+    sort: &[Sort],
+    fields: &[Option<FieldColumn>],
+) -> tantivy::Result<(Place, Tie)> {
+    let mut key = [0; SORTS_MAX];
+    for (((slot, sort), field), value) in key.iter_mut().zip(sort).zip(fields).zip(&after.values) {
+        let number = match value {
+            Some(SortValue::Number(number)) => *number,
+            _ => 0.0,
+        };
+        *slot = match (sort.by, field) {
+            (_, Some(field)) => field.key_of(value.as_ref())?,
+            (SortBy::Timestamp, _) => directed(date_of_ms(number as i64).to_u64(), sort.order),
+            (SortBy::Offset, _) => directed(number as u64, sort.order),
+            (SortBy::Score | SortBy::Field, _) => directed(score_key(number as f32), sort.order),
+        };
+    }
+    let After { partition, offset, .. } = *after;
+    let Some(topic_id) = &after.topic_id else {
+        return Ok((Place { key, topic_ord: 0, partition: 0, offset: 0 }, Tie::Passed));
+    };
+    let (topic_ord, is_own) = columns.topic_ord(topic_id)?;
+    let place = Place { key, topic_ord, partition, offset };
+    Ok((place, if is_own { Tie::Own } else { Tie::Next }))
 }
 
 impl SegmentCollector for SegmentPage {
@@ -276,16 +336,16 @@ impl SegmentCollector for SegmentPage {
         if self.limit == 0 {
             return;
         }
-        let (Some(threshold), Some(order)) = (self.threshold, self.sort.first().map(|sort| sort.order))
-        else {
-            docs.iter().for_each(|doc| self.consider(*doc, 0.0));
-            return;
-        };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(docs.len(), 0);
-        if let Some(column) = self.first_column() {
-            column.get_vals(docs, &mut buffer);
-        }
+        let order = self.sort.first().map(|sort| sort.order);
+        let (Some(threshold), Some(order), Some(column)) = (self.threshold, order, self.first_column())
+        else {
+            docs.iter().for_each(|doc| self.consider(*doc, 0.0));
+            self.buffer = buffer;
+            return;
+        };
+        column.get_vals(docs, &mut buffer);
         for (doc, number) in docs.iter().zip(&buffer) {
             if directed(*number, order) >= threshold.key[0] {
                 self.consider(*doc, 0.0);

@@ -332,6 +332,20 @@ export const SETTINGS = {
     max: 600_000,
     help: "A search that takes longer is given up.",
   },
+  searchBucketsMax: {
+    kind: "count",
+    default: 65_536,
+    min: 1,
+    max: 1_000_000,
+    help: "Buckets of all aggregations of one search; more are refused.",
+  },
+  searchAggregationBytesMax: {
+    kind: "bytes",
+    default: 64 * MIB,
+    min: MIB,
+    max: 64 * GIB,
+    help: "Memory that the aggregations of one search may take; a search that needs more is refused.",
+  },
   liveIndexBytesMax: {
     kind: "bytes",
     derived: true,

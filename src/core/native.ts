@@ -10,7 +10,7 @@ import { dlopen } from "bun:ffi";
 import libraryPath from "../../ffi/target/release/libchronik_ffi.so" with { type: "file" };
 import { assert } from "./assert.ts";
 
-import type { ShimFilter, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
+import type { ShimFilter, ShimQuery, ShimSearchRequest, ShimSearchResult } from "./shim-query.ts";
 
 /** Compared with the library's own number, so that a stale build is told at once. */
 const ABI_VERSION = 2;
@@ -42,6 +42,7 @@ const SYMBOLS = {
   chronik_archive_stats: { args: ["ptr", "u32"], returns: "i32" },
   chronik_archive_set_cache: { args: ["ptr", "u32"], returns: "i32" },
   chronik_search: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_highlight: { args: ["ptr", "u32", "ptr", "u32"], returns: "i32" },
 } as const;
 
 /** Functions whose one argument is JSON; what they take and give is said in `ffi/src/index_functions.rs`. */
@@ -249,7 +250,38 @@ export function searchIndexes(
   indexes: readonly number[],
   request: ShimSearchRequest,
 ): ShimSearchResult {
-  return nativeJson("chronik_search", { ...request, indexes });
+  const json = { ...request, indexes };
+  if (request.aggregations === undefined) return nativeJson("chronik_search", json);
+  return JSON.parse(new TextDecoder().decode(nativeBytes("chronik_search", json)), exactInteger);
+}
+
+/** For `JSON.parse`: integers that no number holds are kept as they are written. */
+function exactInteger(_key: string, value: unknown, context?: { readonly source?: string }) {
+  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  const source = context?.source ?? "";
+  return /^-?\d+$/.test(source) ? rawJson(source) : value;
+}
+
+/** In the runtime; TypeScript does not know it yet. */
+const { rawJSON: rawJson } = JSON as unknown as { readonly rawJSON: (text: string) => object };
+
+/**
+ * The parts of `text` (UTF-8) that a query matches, by the rules by which it was found: pairs of start and end in
+ * bytes, in order and apart from each other. `field` says where the text is from; unless `isAnyField`, only
+ * queries on it count, and for `_value` those on paths into JSON values.
+ */
+export function highlightMarks(
+  text: Uint8Array,
+  request: {
+    readonly query: ShimQuery;
+    readonly field: "_key" | "_value" | "_headers";
+    readonly isAnyField?: boolean;
+  },
+): Uint32Array {
+  const native = library();
+  const json = jsonBytes(request);
+  const code = native.chronik_highlight(json, json.length, text, text.length);
+  return new Uint32Array(takeResult(native, code).buffer);
 }
 
 function indexStats(number: number): IndexStats {
@@ -278,9 +310,13 @@ export function nativeNumber(name: JsonFunction, request: unknown): number {
 
 /** The same for a function that gives JSON. */
 export function nativeJson<T>(name: JsonFunction, request: unknown): T {
+  return parsed(nativeBytes(name, request));
+}
+
+function nativeBytes(name: JsonFunction, request: unknown): Uint8Array {
   const native = library();
   const json = jsonBytes(request);
-  return parsed(takeResult(native, native[name](json, json.length)));
+  return takeResult(native, native[name](json, json.length));
 }
 
 /** Makes the shim panic with `message`, so that a test can see it arrive as an error. */

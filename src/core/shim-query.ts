@@ -137,9 +137,16 @@ export type ShimQuery =
   | ShimWildcardQuery;
 
 export interface ShimSort {
-  readonly by: "score" | "timestamp" | "offset";
+  readonly by: "score" | "timestamp" | "offset" | "field";
   readonly order: "asc" | "desc";
+  /** For "field": one that has a column, so neither `_key`, `_value` nor `_headers`. */
+  readonly field?: string;
+  /** Whether records without a value come first; they come last unless given. */
+  readonly isMissingFirst?: boolean;
 }
+
+/** A number, a date (ms), a boolean (0, 1) or a string of a field; null where there is none. */
+export type ShimSortValue = number | string | null;
 
 /** Offsets of one partition that may be hits: `start` inclusive, `end` exclusive. */
 export interface ShimOffsetRange {
@@ -165,10 +172,11 @@ export interface ShimFilter {
 
 /** Where the page before ended: the values of its last hit, in the order of the request's `sort`. */
 export interface ShimSearchAfter {
-  readonly values: readonly number[];
-  readonly topicId: string;
-  readonly partition: number;
-  readonly offset: number;
+  readonly values: readonly ShimSortValue[];
+  /** Without it, all hits that are sorted as the last one was are passed over. */
+  readonly topicId?: string;
+  readonly partition?: number;
+  readonly offset?: number;
 }
 
 export interface ShimSearchRequest {
@@ -182,6 +190,10 @@ export interface ShimSearchRequest {
   readonly searchAfter?: ShimSearchAfter;
   /** A search that collects hits for longer is given up with a `NativeError`. */
   readonly timeoutMs?: number;
+  /** Tantivy's JSON, with sources for fields: see `ffi/src/aggregate.rs`. Over all that matches. */
+  readonly aggregations?: Readonly<Record<string, unknown>>;
+  /** A search whose aggregations need more memory is given up with a `NativeError`. */
+  readonly aggregationBytesMax?: number;
 }
 
 export interface ShimHit {
@@ -192,10 +204,16 @@ export interface ShimHit {
   readonly timestampMs: number;
   /** Null unless the request sorts by it. */
   readonly score: number | null;
+  /** Where the request sorts by a field: a value for each sort, null for other ones. */
+  readonly sortValues?: readonly ShimSortValue[];
 }
 
 export interface ShimSearchResult {
   /** Exact, over all indexes that were asked. */
   readonly total: number;
   readonly hits: readonly ShimHit[];
+  /** Integers beyond 2^53 are kept as they are, as `JSON.rawJSON`. */
+  readonly aggregations?: Readonly<Record<string, unknown>>;
+  /** The types of values that there are of each field that aggregations name. */
+  readonly fieldTypes?: Readonly<Record<string, readonly string[]>>;
 }

@@ -11,6 +11,8 @@ export type SearchErrorType =
   | "index_not_found_exception"
   | "es_rejected_execution_exception"
   | "search_timeout_exception"
+  | "too_many_buckets_exception"
+  | "circuit_breaking_exception"
   | "content_too_long_exception"
   | "content_type_header_exception"
   | "method_not_allowed_exception"

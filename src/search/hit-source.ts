@@ -1,5 +1,5 @@
 /**
- * `_source` of hits: records read back from stored batches and shown as JSON.
+ * Hits read back from stored batches: their `_source` as JSON, and what is highlighted of them.
  *
  *   { topic, partition, offset, timestamp (ms), key, value, headers: [{ key, value }, …] }
  *
@@ -7,8 +7,11 @@
  * characters, and exactly in `key_base64`, `value_base64` and a header's `value_base64` beside it.
  */
 
+import type { ShimQuery } from "../core/shim-query.ts";
 import { RecordCursor } from "../protocol/record.ts";
 import { recordsOf } from "./document.ts";
+import { highlightsOf } from "./highlight.ts";
+import type { Highlight } from "./highlight-request.ts";
 import { responseTooLarge } from "./search-response.ts";
 import type { ReadBatch, RecordPlace } from "./searcher-messages.ts";
 import type { SourceFilter } from "./source-filter.ts";
@@ -21,28 +24,58 @@ export interface HitPlace extends RecordPlace {
   readonly topic: string;
 }
 
-/** The key under which `SourceCollector` files a record. */
-export function placeKeyOf({ topicId, partition, offset }: RecordPlace): string {
-  return `${topicId}/${partition}/${offset}`;
+/** A record that is to be read back. */
+export interface WantedHit {
+  readonly place: HitPlace;
+  readonly sourceFilter: SourceFilter;
+  /** What is highlighted, and where it was found by. */
+  readonly highlight?: { readonly rules: Highlight; readonly query: ShimQuery } | undefined;
 }
 
-/** Gathers the sources of one search. */
-export class SourceCollector {
-  /** JSON by `placeKeyOf`. */
-  readonly sources = new Map<string, string>();
-  readonly #wanted: ReadonlyMap<string, HitPlace>;
-  readonly #filter: SourceFilter;
+/** What was read of it. */
+export interface ReadHit {
+  /** Undefined where none is wanted. */
+  readonly sourceJson: string | undefined;
+  readonly highlightJson: string | undefined;
+}
+
+/** A record, its headers walked. */
+interface HitRecord {
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  readonly headers: readonly { readonly key: string; readonly value: Uint8Array | null }[];
+}
+
+/** Gathers the hits of one search. */
+export class HitReader {
+  readonly #wanted = new Map<string, WantedHit[]>();
+  readonly #read = new Map<WantedHit, ReadHit>();
   readonly #lengthMax: number;
   #length = 0;
 
-  /** @param lengthMax characters of all sources together */
-  constructor(
-    hits: readonly HitPlace[],
-    options: { readonly filter: SourceFilter; readonly lengthMax: number },
-  ) {
-    this.#wanted = new Map(hits.map((hit) => [placeKeyOf(hit), hit]));
-    this.#filter = options.filter;
-    this.#lengthMax = options.lengthMax;
+  /** @param lengthMax characters of all sources and highlights together */
+  constructor(wanted: readonly WantedHit[], lengthMax: number) {
+    this.#lengthMax = lengthMax;
+    for (const hit of wanted) {
+      const key = placeKeyOf(hit.place);
+      const others = this.#wanted.get(key);
+      if (others === undefined) this.#wanted.set(key, [hit]);
+      else others.push(hit);
+    }
+  }
+
+  /** The places of all of them, each once; those that lie together follow one another. */
+  places(): RecordPlace[] {
+    return [...this.#wanted.values()]
+      .flatMap(([hit]) => (hit === undefined ? [] : [hit.place]))
+      .map(({ topicId, partition, offset }) => ({ topicId, partition, offset }))
+      .sort(byPlace);
+  }
+
+  /** What was read; undefined if there is no such record any more. */
+  read(hit: WantedHit): ReadHit | undefined {
+    return this.#read.get(hit);
   }
 
   /** Takes the wanted records out of `batches`. @throws SearchError 400 if there is too much, KafkaError */
@@ -52,20 +85,50 @@ export class SourceCollector {
       const cursor = new RecordCursor(records, header.recordCount, start, end);
       while (cursor.next()) {
         const offset = header.baseOffset + cursor.offsetDelta;
-        const key = placeKeyOf({ topicId, partition, offset });
-        const place = this.#wanted.get(key);
-        if (place === undefined) continue;
+        const wanted = this.#wanted.get(placeKeyOf({ topicId, partition, offset }));
+        if (wanted === undefined) continue;
         const isAppendTime = header.timestampType === "LogAppendTime";
         const timestampMs = isAppendTime
           ? header.maxTimestampMs
           : header.baseTimestampMs + cursor.timestampDelta;
-        const json = JSON.stringify(sourceOf(cursor, place, timestampMs, this.#filter));
-        this.#length += json.length;
-        if (this.#length > this.#lengthMax) throw responseTooLarge(this.#lengthMax);
-        this.sources.set(key, json);
+        const record = recordOf(cursor, timestampMs);
+        for (const hit of wanted) this.#keep(hit, record);
       }
     }
   }
+
+  #keep(hit: WantedHit, record: HitRecord): void {
+    const { sourceFilter, highlight, place } = hit;
+    const sourceJson =
+      sourceFilter === undefined
+        ? undefined
+        : JSON.stringify(shownParts(record, place, sourceFilter));
+    const highlights = highlight && highlightsOf(textsOf(record), highlight.rules, highlight.query);
+    const isHighlighted = highlights !== undefined && Object.keys(highlights).length > 0;
+    const highlightJson = isHighlighted ? JSON.stringify(highlights) : undefined;
+    this.#length += (sourceJson?.length ?? 0) + (highlightJson?.length ?? 0);
+    if (this.#length > this.#lengthMax) throw responseTooLarge(this.#lengthMax);
+    this.#read.set(hit, { sourceJson, highlightJson });
+  }
+}
+
+/** The key under which a record is filed. */
+function placeKeyOf({ topicId, partition, offset }: RecordPlace): string {
+  return `${topicId}/${partition}/${offset}`;
+}
+
+function byPlace(left: RecordPlace, right: RecordPlace): number {
+  if (left.topicId !== right.topicId) return left.topicId < right.topicId ? -1 : 1;
+  return left.partition - right.partition || left.offset - right.offset;
+}
+
+/** Walks the headers of the record that the cursor is at. */
+function recordOf(cursor: RecordCursor, timestampMs: number): HitRecord {
+  const headers: HitRecord["headers"][number][] = [];
+  while (cursor.nextHeader()) {
+    headers.push({ key: LOSSY.decode(cursor.headerKey()), value: cursor.headerValue() });
+  }
+  return { timestampMs, key: cursor.key(), value: cursor.value(), headers };
 }
 
 /** The shown parts of the record at `cursor`. Walks its headers. */
@@ -75,25 +138,40 @@ export function sourceOf(
   timestampMs: number,
   filter: SourceFilter,
 ): object {
+  return filter === undefined ? {} : shownParts(recordOf(cursor, timestampMs), place, filter);
+}
+
+function shownParts(
+  record: HitRecord,
+  place: HitPlace,
+  filter: ReadonlySet<string>,
+): Record<string, unknown> {
   const source: Record<string, unknown> = {};
-  if (filter?.has("topic")) source["topic"] = place.topic;
-  if (filter?.has("partition")) source["partition"] = place.partition;
-  if (filter?.has("offset")) source["offset"] = place.offset;
-  if (filter?.has("timestamp")) source["timestamp"] = timestampMs;
-  if (filter?.has("key")) setText(source, "key", cursor.key());
-  if (filter?.has("value")) setText(source, "value", cursor.value());
-  if (filter?.has("headers")) source["headers"] = headersOf(cursor);
+  if (filter.has("topic")) source["topic"] = place.topic;
+  if (filter.has("partition")) source["partition"] = place.partition;
+  if (filter.has("offset")) source["offset"] = place.offset;
+  if (filter.has("timestamp")) source["timestamp"] = record.timestampMs;
+  if (filter.has("key")) setText(source, "key", record.key);
+  if (filter.has("value")) setText(source, "value", record.value);
+  if (filter.has("headers")) {
+    source["headers"] = record.headers.map(({ key, value }) => {
+      const header: Record<string, unknown> = { key };
+      setText(header, "value", value);
+      return header;
+    });
+  }
   return source;
 }
 
-function headersOf(cursor: RecordCursor): object[] {
-  const headers: object[] = [];
-  while (cursor.nextHeader()) {
-    const header: Record<string, unknown> = { key: LOSSY.decode(cursor.headerKey()) };
-    setText(header, "value", cursor.headerValue());
-    headers.push(header);
-  }
-  return headers;
+function textsOf(record: HitRecord) {
+  const textOf = (bytes: Uint8Array | null) => (bytes === null ? [] : [LOSSY.decode(bytes)]);
+  return {
+    _key: textOf(record.key),
+    _value: textOf(record.value),
+    _headers: record.headers.map(({ key, value }) =>
+      value === null ? key : `${key}: ${LOSSY.decode(value)}`,
+    ),
+  };
 }
 
 function setText(target: Record<string, unknown>, name: string, bytes: Uint8Array | null): void {

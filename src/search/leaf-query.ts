@@ -221,7 +221,8 @@ export function boostOf(boost: number | undefined): { readonly boost?: number } 
   return boost === undefined || boost === 1 ? {} : { boost };
 }
 
-function kindOfField(field: string): FieldKind {
+/** What kind of values `field`, as `fieldOf` gives it, has. */
+export function kindOfField(field: string): FieldKind {
   return FIELD_KINDS.get(field) ?? "json";
 }
 

@@ -1,7 +1,12 @@
 /** A search between the HTTP edge and the search Worker: nothing of it is parsed on the main thread. */
 
+/** What is asked of a search: hits and aggregations, or only how many there are. */
+export type SearchApi = "search" | "count";
+
 /** A search as it came in. */
 export interface SearchInput {
+  /** "search" unless given. */
+  readonly api?: SearchApi;
   /** The index position, percent-decoded; undefined for all topics. */
   readonly topics: string | undefined;
   /** The query string without "?", still percent-encoded. */

@@ -3,22 +3,17 @@
  * Parameters win over the body, as in Elasticsearch. What is not known here is a 400, never ignored.
  */
 
-import type { ShimQuery, ShimSort } from "../core/shim-query.ts";
+import type { ShimQuery, ShimSearchAfter, ShimSort } from "../core/shim-query.ts";
+import type { AggregationSet } from "./aggregation.ts";
+import { aggregationsOf } from "./aggregation-request.ts";
 import { argumentError, parsingError } from "./elasticsearch-error.ts";
-import {
-  booleanOf,
-  checkKeys,
-  countOf,
-  isObject,
-  type JsonObject,
-  kindOf,
-  objectOf,
-  soleEntryOf,
-  stringOf,
-} from "./json-reader.ts";
+import { type Highlight, highlightOf } from "./highlight-request.ts";
+import { booleanOf, countOf, type JsonObject, kindOf, objectOf } from "./json-reader.ts";
 import { ALL_FIELDS, fieldOf, type QueryContext } from "./leaf-query.ts";
 import { CLAUSES_MAX, operatorOf, queryOf } from "./query-dsl.ts";
 import { parseQueryString } from "./query-string.ts";
+import { searchAfterOf } from "./search-after.ts";
+import { sortsOf } from "./search-sort.ts";
 import { createSourceFilter, type SourceFilter } from "./source-filter.ts";
 
 /** What is to be done, and how the answer is to look. */
@@ -28,7 +23,10 @@ export interface SearchRequest {
   readonly size: number;
   /** Undefined: by score. */
   readonly sort: readonly ShimSort[] | undefined;
+  readonly searchAfter: ShimSearchAfter | undefined;
   readonly sourceFilter: SourceFilter;
+  readonly highlight: Highlight | undefined;
+  readonly aggregations: AggregationSet | undefined;
   /** False: no total; a number: count no further. The count itself is always exact. */
   readonly trackTotalHits: boolean | number;
   readonly isPretty: boolean;
@@ -39,25 +37,38 @@ export interface SearchRequest {
 export interface SearchRequestOptions extends QueryContext {
   /** Largest from + size. */
   readonly resultWindowMax: number;
+  /** Buckets of all aggregations. */
+  readonly bucketsMax: number;
+}
+
+/** What is counted. */
+export interface CountRequest {
+  readonly query: ShimQuery;
+  readonly isPretty: boolean;
 }
 
 const SIZE_DEFAULT = 10;
-const BODY_KEYS = ["query", "size", "from", "sort", "_source", "track_total_hits"];
-const BODY_KEYS_LATER = ["aggs", "aggregations", "highlight", "search_after"];
+const BODY_KEYS = [
+  ...["query", "size", "from", "sort", "search_after", "_source", "track_total_hits"],
+  ...["aggs", "aggregations", "highlight"],
+];
 /** Read where they matter: by the index position and by `refresh`. */
 const TOPIC_PARAMETERS = ["ignore_unavailable", "allow_no_indices", "refresh"];
+const COUNT_PARAMETERS = ["q", "df", "default_operator", "pretty", ...TOPIC_PARAMETERS];
 const PARAMETERS = [
-  ...["q", "df", "default_operator", "size", "from", "sort", "_source", "track_total_hits"],
-  ...["pretty", "rest_total_hits_as_int", ...TOPIC_PARAMETERS],
+  ...COUNT_PARAMETERS,
+  ...["size", "from", "sort", "_source", "track_total_hits", "rest_total_hits_as_int"],
 ];
 
+interface RequestInput {
+  readonly parameters: string;
+  readonly body: Uint8Array;
+}
+
 /** @throws SearchError 400 */
-export function searchRequestOf(
-  input: { readonly parameters: string; readonly body: Uint8Array },
-  options: SearchRequestOptions,
-): SearchRequest {
+export function searchRequestOf(input: RequestInput, options: SearchRequestOptions): SearchRequest {
   const parameters = parametersOf(input.parameters);
-  const body = bodyOf(input.body);
+  const body = bodyOf(input.body, BODY_KEYS);
   const from = countOf(parameters.get("from") ?? body["from"] ?? 0, "[from]");
   const size = countOf(parameters.get("size") ?? body["size"] ?? SIZE_DEFAULT, "[size]");
   if (from + size > options.resultWindowMax) {
@@ -66,23 +77,44 @@ export function searchRequestOf(
         `[${options.resultWindowMax}] but was [${from + size}]`,
     );
   }
+  const sort = sortsOf(parameters.get("sort"), body["sort"]);
+  const searchAfter = searchAfterOf(body["search_after"], sort, options);
+  if (searchAfter !== undefined && from > 0) {
+    throw argumentError("`from` parameter must be set to 0 when `search_after` is used");
+  }
   return {
     query: queryIn(parameters, body, options),
     from,
     size,
-    sort: sortOf(parameters, body["sort"]),
+    sort,
+    searchAfter,
     sourceFilter: createSourceFilter(parameters.get("_source") ?? body["_source"]),
+    highlight: highlightOf(body["highlight"], options),
+    aggregations: aggregationsIn(body, options),
     trackTotalHits: trackTotalOf(parameters.get("track_total_hits") ?? body["track_total_hits"]),
     isPretty: flagOf(parameters, "pretty", false),
     hasTotalAsNumber: flagOf(parameters, "rest_total_hits_as_int", false),
   };
 }
 
+/** A request that only counts: a query and nothing else. @throws SearchError 400 */
+export function countRequestOf(input: RequestInput, context: QueryContext): CountRequest {
+  const parameters = parametersOf(input.parameters, COUNT_PARAMETERS);
+  const body = bodyOf(input.body, ["query"]);
+  return {
+    query: queryIn(parameters, body, context),
+    isPretty: flagOf(parameters, "pretty", false),
+  };
+}
+
 /** The parameters of a search URL. @throws SearchError 400 for an unknown or repeated one. */
-export function parametersOf(text: string): ReadonlyMap<string, string> {
+export function parametersOf(
+  text: string,
+  allowed: readonly string[] = PARAMETERS,
+): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(text)) {
-    if (!PARAMETERS.includes(name)) {
+    if (!allowed.includes(name)) {
       throw argumentError(`request contains unrecognized parameter: [${name.slice(0, 100)}]`);
     }
     if (parameters.has(name)) throw argumentError(`parameter [${name}] is given twice`);
@@ -100,7 +132,7 @@ export function flagOf(
   return booleanOf(parameters.get(name) ?? defaultValue, `[${name}]`);
 }
 
-function bodyOf(bytes: Uint8Array): JsonObject {
+function bodyOf(bytes: Uint8Array, allowed: readonly string[]): JsonObject {
   if (bytes.length === 0) return {};
   let json: unknown;
   try {
@@ -111,10 +143,7 @@ function bodyOf(bytes: Uint8Array): JsonObject {
   }
   const body = objectOf(json, "the body");
   for (const key of Object.keys(body)) {
-    if (BODY_KEYS_LATER.includes(key)) throw parsingError(`[${key}] is not supported yet`);
-  }
-  for (const key of Object.keys(body)) {
-    if (!BODY_KEYS.includes(key)) {
+    if (!allowed.includes(key)) {
       throw parsingError(`Unknown key for ${kindOf(body[key])} in [${key.slice(0, 100)}]`);
     }
   }
@@ -129,12 +158,12 @@ function wellFormed(_key: string, value: unknown): unknown {
 function queryIn(
   parameters: ReadonlyMap<string, string>,
   body: JsonObject,
-  options: SearchRequestOptions,
+  context: QueryContext,
 ): ShimQuery {
   const text = parameters.get("q");
   if (text !== undefined) {
     return parseQueryString(text, {
-      nowMs: options.nowMs,
+      nowMs: context.nowMs,
       defaultFields: [fieldOf(parameters.get("df") ?? ALL_FIELDS)],
       defaultOperator: operatorOf(parameters.get("default_operator") ?? "or", "q"),
       clausesMax: CLAUSES_MAX,
@@ -143,65 +172,21 @@ function queryIn(
   for (const name of ["df", "default_operator"]) {
     if (parameters.has(name)) throw argumentError(`parameter [${name}] needs [q]`);
   }
-  return body["query"] === undefined ? { kind: "all" } : queryOf(body["query"], options);
+  return body["query"] === undefined ? { kind: "all" } : queryOf(body["query"], context);
 }
 
-const SORT_KEYS: ReadonlyMap<string, ShimSort["by"]> = new Map([
-  ["_score", "score"],
-  ["_timestamp", "timestamp"],
-  ["timestamp", "timestamp"],
-  ["_offset", "offset"],
-  ["offset", "offset"],
-]);
-
-/** `?sort=_timestamp:desc,_offset`, or the body's string, object, or array of them. */
-function sortOf(
-  parameters: ReadonlyMap<string, string>,
-  body: unknown,
-): readonly ShimSort[] | undefined {
-  const text = parameters.get("sort");
-  if (text !== undefined) {
-    return uniqueSorts(
-      text.split(",").map((entry) => {
-        const [name = "", order, ...rest] = entry.split(":");
-        if (rest.length > 0) throw argumentError(`[sort] does not understand [${entry}]`);
-        return sortEntryOf(name, order);
-      }),
-    );
+function aggregationsIn(
+  body: JsonObject,
+  options: SearchRequestOptions,
+): AggregationSet | undefined {
+  const { aggs, aggregations } = body;
+  if (aggs !== undefined && aggregations !== undefined) {
+    throw parsingError("the body has both [aggs] and [aggregations]");
   }
-  if (body === undefined) return undefined;
-  const entries = Array.isArray(body) ? body : [body];
-  return uniqueSorts(entries.map(sortEntryIn));
-}
-
-function sortEntryIn(entry: unknown): ShimSort {
-  if (typeof entry === "string") return sortEntryOf(entry, undefined);
-  const [name, value] = soleEntryOf(entry, "[sort]");
-  if (!isObject(value)) return sortEntryOf(name, value);
-  // `unmapped_type` says what to do where the field does not exist; these exist everywhere.
-  checkKeys(value, ["order", "unmapped_type"], "[sort]");
-  return sortEntryOf(name, value["order"]);
-}
-
-function sortEntryOf(name: string, order: unknown): ShimSort {
-  const by = SORT_KEYS.get(name);
-  if (by === undefined) {
-    const names = [...SORT_KEYS.keys()].join(", ");
-    throw argumentError(`sorting by [${name.slice(0, 100)}] is not supported, only by: ${names}`);
-  }
-  const defaultOrder = by === "score" ? "desc" : "asc";
-  const text = order === undefined ? defaultOrder : stringOf(order, "[sort] order").toLowerCase();
-  if (text !== "asc" && text !== "desc") {
-    throw argumentError(`[sort] order is [asc] or [desc], not [${text}]`);
-  }
-  return { by, order: text };
-}
-
-function uniqueSorts(sorts: readonly ShimSort[]): readonly ShimSort[] | undefined {
-  if (new Set(sorts.map(({ by }) => by)).size < sorts.length) {
-    throw argumentError("[sort] names the same field twice");
-  }
-  return sorts.length === 0 ? undefined : sorts;
+  const json = aggs ?? aggregations;
+  if (json === undefined) return undefined;
+  const set = aggregationsOf(json, options);
+  return Object.keys(set.request).length === 0 ? undefined : set;
 }
 
 function trackTotalOf(value: unknown): boolean | number {

@@ -1,22 +1,27 @@
 /** The answer to a search, in Elasticsearch's shape (source: Elasticsearch reference, "Search API"). */
 
-import type { ShimHit, ShimSort } from "../core/shim-query.ts";
+import type { ShimHit } from "../core/shim-query.ts";
 import { argumentError } from "./elasticsearch-error.ts";
-import type { SearchRequest } from "./search-request.ts";
+import { sortValuesOf } from "./search-after.ts";
+import type { CountRequest, SearchRequest } from "./search-request.ts";
 
-/** A hit, and the JSON of its `_source` where one is wanted. */
+/** A hit, and the JSON of its parts where they are wanted. */
 export interface ShownHit {
   readonly hit: ShimHit;
   readonly sourceJson: string | undefined;
+  readonly highlightJson: string | undefined;
 }
 
 export interface ResponseOptions {
   readonly request: SearchRequest;
   readonly total: number;
   readonly hits: readonly ShownHit[];
+  readonly aggregations: object | undefined;
   readonly tookMs: number;
   readonly responseBytesMax: number;
 }
+
+const SHARDS = { _shards: { total: 1, successful: 1, skipped: 0, failed: 0 } };
 
 /** The permanent address of a record. */
 function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
@@ -25,7 +30,7 @@ function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
 
 /** The JSON of the answer. @throws SearchError 400 if it would be larger than allowed */
 export function encodeResponse(options: ResponseOptions): Uint8Array {
-  const { request, total, hits, tookMs, responseBytesMax } = options;
+  const { request, total, hits, aggregations, tookMs, responseBytesMax } = options;
   const isScored = request.sort?.some(({ by }) => by === "score") ?? true;
   const scores = hits.map(({ hit }) => hit.score ?? 0);
   const parts: string[] = [];
@@ -36,20 +41,19 @@ export function encodeResponse(options: ResponseOptions): Uint8Array {
     if (length > responseBytesMax) throw responseTooLarge(responseBytesMax);
     parts.push(text);
   }
-  const head = {
-    took: Math.max(0, Math.round(tookMs)),
-    timed_out: false,
-    _shards: { total: 1, successful: 1, skipped: 0, failed: 0 },
-  };
+  const head = { took: Math.max(0, Math.round(tookMs)), timed_out: false, ...SHARDS };
   const outer = {
     ...totalOf(request, total),
     max_score: isScored && scores.length > 0 ? Math.max(...scores) : null,
   };
-  const body = `{${membersOf(head)},"hits":{${membersOf(outer)},"hits":[${parts.join(",")}]}}`;
-  const text = request.isPretty ? JSON.stringify(JSON.parse(body), undefined, 2) : body;
-  const bytes = new TextEncoder().encode(`${text}\n`);
-  if (bytes.length > responseBytesMax) throw responseTooLarge(responseBytesMax);
-  return bytes;
+  const found = `"hits":{${membersOf(outer)},"hits":[${parts.join(",")}]}`;
+  const more = aggregations === undefined ? "" : `,"aggregations":${JSON.stringify(aggregations)}`;
+  return encoded(`{${membersOf(head)},${found}${more}}`, request.isPretty, responseBytesMax);
+}
+
+/** The JSON of the answer to a request that only counts. */
+export function encodeCount(request: CountRequest, count: number): Uint8Array {
+  return encoded(JSON.stringify({ count, ...SHARDS }), request.isPretty, Infinity);
 }
 
 /** The answer would be larger than allowed: 400. */
@@ -60,29 +64,33 @@ export function responseTooLarge(responseBytesMax: number): Error {
   );
 }
 
+function encoded(body: string, isPretty: boolean, bytesMax: number): Uint8Array {
+  const text = isPretty ? JSON.stringify(JSON.parse(body), undefined, 2) : body;
+  const bytes = new TextEncoder().encode(`${text}\n`);
+  if (bytes.length > bytesMax) throw responseTooLarge(bytesMax);
+  return bytes;
+}
+
 /** The JSON of an object without its braces. */
 function membersOf(object: object): string {
   return JSON.stringify(object).slice(1, -1);
 }
 
 function hitJsonOf(shown: ShownHit, request: SearchRequest, isScored: boolean): string {
-  const { hit, sourceJson } = shown;
+  const { hit, sourceJson, highlightJson } = shown;
   const head = {
     _index: hit.topic,
     _id: hitIdOf(hit),
     _score: isScored ? hit.score : null,
   };
-  const source = sourceJson === undefined ? "" : `,"_source":${sourceJson}`;
   const { sort } = request;
-  const values = sort === undefined ? "" : `,"sort":${JSON.stringify(sortValuesOf(hit, sort))}`;
-  return `{${membersOf(head)}${source}${values}}`;
-}
-
-function sortValuesOf(hit: ShimHit, sort: readonly ShimSort[]): (number | null)[] {
-  return sort.map(({ by }) => {
-    if (by === "score") return hit.score;
-    return by === "timestamp" ? hit.timestampMs : hit.offset;
-  });
+  const parts = [
+    membersOf(head),
+    ...(sourceJson === undefined ? [] : [`"_source":${sourceJson}`]),
+    ...(highlightJson === undefined ? [] : [`"highlight":${highlightJson}`]),
+    ...(sort === undefined ? [] : [`"sort":${JSON.stringify(sortValuesOf(hit, sort))}`]),
+  ];
+  return `{${parts.join(",")}}`;
 }
 
 function totalOf(request: SearchRequest, count: number): object {

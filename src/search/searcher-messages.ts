@@ -1,5 +1,6 @@
 /** What the main thread and the search Worker tell each other. */
 
+import type { SearchApi } from "./search-input.ts";
 import type { SearchPlan } from "./search-plan.ts";
 
 /** A record that is wanted back. */
@@ -16,19 +17,32 @@ export interface ReadBatch {
   readonly bytes: Uint8Array;
 }
 
+/** How much a search may take and give. */
+export interface SearchLimits {
+  /** Largest from + size. */
+  readonly resultWindowMax: number;
+  /** Of the answer. */
+  readonly responseBytesMax: number;
+  /** Buckets of all its aggregations. */
+  readonly bucketsMax: number;
+  /** Memory for its aggregations. */
+  readonly aggregationBytesMax: number;
+}
+
 /** To the Worker. */
 export type SearcherCommand =
   /** A search. Answered by questions and one answer, all with its `id`. */
   | {
       readonly kind: "search";
       readonly id: number;
+      readonly api: SearchApi;
       readonly parameters: string;
       readonly body: Uint8Array;
       /** Wall time at which the search came in, for `took`. */
       readonly startMs: number;
-      readonly resultWindowMax: number;
-      /** Of the answer. */
-      readonly responseBytesMax: number;
+      /** Wall time at which nobody waits for it any more. */
+      readonly deadlineMs: number;
+      readonly limits: SearchLimits;
     }
   /** Answers "plan": what to search now. */
   | { readonly kind: "plan"; readonly id: number; readonly plan: SearchPlan }

@@ -3,7 +3,8 @@
  * back; all else happens in a Worker that starts with the first search.
  *
  *   const searcher = createSearcher({ indexer, readBatchAt, logStartOffsetsOf, clock, logger, searchTimeoutMs,
- *     searchConcurrencyMax, searchResultWindowMax, responseBytesMax });
+ *     searchConcurrencyMax, searchResultWindowMax, responseBytesMax, searchBucketsMax,
+ *     searchAggregationBytesMax });
  *   await startHttpServer({ search: searcher, … });
  *   searcher.stop();
  *
@@ -58,6 +59,10 @@ export interface SearcherOptions {
   readonly searchResultWindowMax: number;
   /** Of one answer. */
   readonly responseBytesMax: number;
+  /** Buckets of the aggregations of one search. */
+  readonly searchBucketsMax: number;
+  /** Memory for the aggregations of one search. */
+  readonly searchAggregationBytesMax: number;
   /** For tests that want to kill the Worker. */
   readonly createWorker?: CreateWorker;
 }
@@ -66,6 +71,7 @@ interface RunningSearch {
   readonly id: number;
   readonly input: SearchInput;
   readonly startMs: number;
+  readonly deadlineMs: number;
   /** Topics that were meant when the search came in. */
   readonly topicIds: ReadonlySet<string>;
   readonly finish: (output: SearchOutput | SearchError) => void;
@@ -162,7 +168,8 @@ export class Searcher {
         finish(timeoutError(this.#options.searchTimeoutMs, "the search took too long"));
       });
       const startMs = clock.nowMs();
-      const search = { id, input, startMs, topicIds, finish, attemptCount: 0 };
+      const deadlineMs = startMs + timeoutMs;
+      const search = { id, input, startMs, deadlineMs, topicIds, finish, attemptCount: 0 };
       this.#running.set(id, search);
       if (this.#worker.isRunning) this.#post(search);
       else this.#worker.start();
@@ -170,17 +177,24 @@ export class Searcher {
   }
 
   #post(search: RunningSearch): void {
-    const { id, input, startMs } = search;
+    const { id, input, startMs, deadlineMs } = search;
+    const options = this.#options;
     search.attemptCount += 1;
     this.#worker.post({
       kind: "search",
       id,
+      api: input.api ?? "search",
       parameters: input.parameters,
       // Copied: the search may have to be given to another Worker.
       body: input.body.slice(),
       startMs,
-      resultWindowMax: this.#options.searchResultWindowMax,
-      responseBytesMax: this.#options.responseBytesMax,
+      deadlineMs,
+      limits: {
+        resultWindowMax: options.searchResultWindowMax,
+        responseBytesMax: options.responseBytesMax,
+        bucketsMax: options.searchBucketsMax,
+        aggregationBytesMax: options.searchAggregationBytesMax,
+      },
     });
   }
 

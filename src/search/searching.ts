@@ -6,13 +6,14 @@
 
 import type { Clock } from "../core/clock.ts";
 import { NativeError, searchIndexes } from "../core/native.ts";
-import type { ShimSearchResult } from "../core/shim-query.ts";
+import type { ShimSearchRequest, ShimSearchResult } from "../core/shim-query.ts";
+import { type AggregationSet, ShownAggregations } from "./aggregation.ts";
 import { errorBodyOf, SearchError } from "./elasticsearch-error.ts";
-import { placeKeyOf, SourceCollector } from "./hit-source.ts";
+import { HitReader, type WantedHit } from "./hit-source.ts";
 import type { SearchPlan } from "./search-plan.ts";
-import { type SearchRequest, searchRequestOf } from "./search-request.ts";
-import { encodeResponse, type ShownHit } from "./search-response.ts";
-import type { RecordPlace, SearcherCommand, SearcherReport } from "./searcher-messages.ts";
+import { countRequestOf, type SearchRequest, searchRequestOf } from "./search-request.ts";
+import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
+import type { SearcherCommand, SearcherReport } from "./searcher-messages.ts";
 
 type SearchCommand = Extract<SearcherCommand, { kind: "search" }>;
 type Reply = Exclude<SearcherCommand, SearchCommand>;
@@ -50,12 +51,12 @@ export class Searching {
   async #answer(command: SearchCommand): Promise<void> {
     const { id } = command;
     try {
-      const body = await this.#search(command);
+      const body = await (command.api === "count" ? this.#count(command) : this.#search(command));
       const buffer = body.buffer instanceof ArrayBuffer ? [body.buffer] : [];
       this.#options.report({ kind: "answer", id, status: 200, body }, buffer);
     } catch (thrown) {
       if (thrown instanceof Cancelled) return;
-      const error = searchErrorOf(thrown);
+      const error = searchErrorOf(thrown, command);
       const body = new TextEncoder().encode(`${JSON.stringify(errorBodyOf(error))}\n`);
       this.#options.report({ kind: "answer", id, status: error.status, body });
     } finally {
@@ -63,37 +64,54 @@ export class Searching {
     }
   }
 
+  async #count(command: SearchCommand): Promise<Uint8Array> {
+    const request = countRequestOf(command, { nowMs: this.#options.clock.nowMs() });
+    const { total } = await this.#find(command, { query: request.query, size: 0 });
+    return encodeCount(request, total);
+  }
+
   async #search(command: SearchCommand): Promise<Uint8Array> {
     const { clock } = this.#options;
-    const { resultWindowMax, responseBytesMax } = command;
-    const request = searchRequestOf(command, { nowMs: clock.nowMs(), resultWindowMax });
-    const found = await this.#find(command.id, request);
-    const sources = await this.#sourcesOf(command, request, found);
-    const hits = found.hits.flatMap((hit): ShownHit[] => {
-      if (sources === undefined) return [{ hit, sourceJson: undefined }];
-      const sourceJson = sources.get(placeKeyOf(hit));
-      return sourceJson === undefined ? [] : [{ hit, sourceJson }];
+    const { responseBytesMax } = command.limits;
+    const request = searchRequestOf(command, { nowMs: clock.nowMs(), ...command.limits });
+    const found = await this.#find(command, shimRequestOf(request, command));
+    const shown = aggregationsShown(request.aggregations, found, command);
+    const wanted = found.hits.map((hit) => wantedOf(hit, request));
+    const topHits = shown.gathered.topHits.filter((hit) => hit.sourceFilter !== undefined);
+    const reader = new HitReader([...wanted.filter(isRead), ...topHits], responseBytesMax);
+    await this.#read(command.id, reader);
+    const hits = found.hits.flatMap((hit, index): ShownHit[] => {
+      const own = wanted[index];
+      if (own === undefined || !isRead(own)) {
+        return [{ hit, sourceJson: undefined, highlightJson: undefined }];
+      }
+      const read = reader.read(own);
+      return read === undefined ? [] : [{ hit, ...read }];
     });
+    for (const topHit of topHits) {
+      const json = reader.read(topHit)?.sourceJson;
+      if (json === undefined) topHit.among.splice(topHit.among.indexOf(topHit.hit), 1);
+      else topHit.hit["_source"] = JSON.parse(json);
+    }
     return encodeResponse({
       request,
       // What cannot be read back is gone: its topic was deleted between search and reading.
       total: found.total - (found.hits.length - hits.length),
       hits,
+      aggregations: shown.aggregations,
       tookMs: clock.nowMs() - command.startMs,
       responseBytesMax,
     });
   }
 
-  async #find(id: number, request: SearchRequest): Promise<ShimSearchResult> {
+  async #find(command: SearchCommand, request: ShimSearchRequest): Promise<ShimSearchResult> {
     for (let attempt = 1; ; attempt += 1) {
-      const { indexNumbers, filter } = await this.#plan(id);
-      if (indexNumbers.length === 0) return { total: 0, hits: [] };
+      const { indexNumbers, filter } = await this.#plan(command.id);
+      const timeoutMs = Math.max(1, Math.round(command.deadlineMs - this.#options.clock.nowMs()));
       try {
         return searchIndexes(indexNumbers, {
-          query: request.query,
-          from: request.from,
-          size: request.size,
-          ...(request.sort === undefined ? {} : { sort: request.sort }),
+          ...request,
+          timeoutMs,
           ...(filter === undefined ? {} : { filter }),
         });
       } catch (thrown) {
@@ -103,28 +121,15 @@ export class Searching {
     }
   }
 
-  /** The JSON of the hits' sources, by `placeKeyOf`; undefined if none are wanted. */
-  async #sourcesOf(
-    command: SearchCommand,
-    request: SearchRequest,
-    found: ShimSearchResult,
-  ): Promise<ReadonlyMap<string, string> | undefined> {
-    if (request.sourceFilter === undefined) return undefined;
-    const collector = new SourceCollector(found.hits, {
-      filter: request.sourceFilter,
-      lengthMax: command.responseBytesMax,
-    });
-    let places = found.hits
-      .map(({ topicId, partition, offset }) => ({ topicId, partition, offset }))
-      .sort(byPlace);
+  async #read(id: number, reader: HitReader): Promise<void> {
+    let places = reader.places();
     while (places.length > 0) {
-      this.#options.report({ kind: "read", id: command.id, places });
-      const reply = await this.#reply(command.id);
+      this.#options.report({ kind: "read", id, places });
+      const reply = await this.#reply(id);
       if (reply.kind !== "batches") throw new Cancelled();
-      collector.add(reply.batches);
+      reader.add(reply.batches);
       places = places.slice(reply.placeCount);
     }
-    return collector.sources;
   }
 
   async #plan(id: number): Promise<SearchPlan> {
@@ -139,18 +144,65 @@ export class Searching {
   }
 }
 
-/** Places that lie together are read together. */
-function byPlace(left: RecordPlace, right: RecordPlace): number {
-  if (left.topicId !== right.topicId) return left.topicId < right.topicId ? -1 : 1;
-  return left.partition - right.partition || left.offset - right.offset;
+function shimRequestOf(request: SearchRequest, { limits }: SearchCommand): ShimSearchRequest {
+  const { query, from, size, sort, searchAfter, aggregations } = request;
+  return {
+    query,
+    from,
+    size,
+    ...(sort === undefined ? {} : { sort }),
+    ...(searchAfter === undefined ? {} : { searchAfter }),
+    ...(aggregations === undefined
+      ? {}
+      : {
+          aggregations: aggregations.request,
+          aggregationBytesMax: limits.aggregationBytesMax,
+        }),
+  };
+}
+
+function aggregationsShown(
+  aggregations: AggregationSet | undefined,
+  found: ShimSearchResult,
+  { limits }: SearchCommand,
+): { readonly aggregations: object | undefined; readonly gathered: ShownAggregations } {
+  const fieldTypes = found.fieldTypes ?? {};
+  const gathered = new ShownAggregations({ fieldTypes, bucketsMax: limits.bucketsMax });
+  const bucket = { documentCount: found.total, shown: gathered };
+  return { aggregations: aggregations?.show(found.aggregations, bucket), gathered };
+}
+
+function wantedOf(hit: WantedHit["place"], request: SearchRequest): WantedHit {
+  const { sourceFilter, highlight: rules, query } = request;
+  return {
+    place: hit,
+    sourceFilter,
+    highlight: rules === undefined ? undefined : { rules, query },
+  };
+}
+
+function isRead({ sourceFilter, highlight }: WantedHit): boolean {
+  return sourceFilter !== undefined || highlight !== undefined;
 }
 
 /** The error for the client: what the shim refuses is a query that cannot be, unless it failed itself. */
-function searchErrorOf(thrown: unknown): SearchError {
+function searchErrorOf(thrown: unknown, { limits }: SearchCommand): SearchError {
   if (thrown instanceof SearchError) return thrown;
   const reason = thrown instanceof Error ? thrown.message : String(thrown);
-  if (thrown instanceof NativeError && !reason.startsWith("panic")) {
-    return new SearchError(400, "query_shard_exception", `failed to create query: ${reason}`);
+  if (!(thrown instanceof NativeError) || reason.startsWith("panic")) {
+    return new SearchError(500, "search_phase_execution_exception", reason);
   }
-  return new SearchError(500, "search_phase_execution_exception", reason);
+  if (/^The search took longer/.test(reason)) {
+    return new SearchError(504, "search_timeout_exception", reason);
+  }
+  if (/^The aggregations need more|memory limit was exceeded/.test(reason)) {
+    return new SearchError(
+      400,
+      "circuit_breaking_exception",
+      `[aggregations] Data too large: ${reason} This limit can be set by changing the ` +
+        "[search-aggregation-bytes-max] setting.",
+      { bytes_limit: String(limits.aggregationBytesMax) },
+    );
+  }
+  return new SearchError(400, "query_shard_exception", `failed to create query: ${reason}`);
 }

@@ -162,6 +162,8 @@ export class SearchFixture {
       searchTimeoutMs: this.#options.searchTimeoutMs ?? TIMEOUT_MS,
       searchConcurrencyMax: 16,
       searchResultWindowMax: 10_000,
+      searchBucketsMax: 10_000,
+      searchAggregationBytesMax: 64 * 2 ** 20,
       responseBytesMax: this.#options.responseBytesMax ?? 32 * 1024 * 1024,
       createWorker,
     });

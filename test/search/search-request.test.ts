@@ -9,7 +9,7 @@ function request(body: unknown, parameters = ""): SearchRequest {
   const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
   return searchRequestOf(
     { parameters, body: new TextEncoder().encode(text) },
-    { nowMs: Date.UTC(2026, 0, 1), resultWindowMax: 100 },
+    { nowMs: Date.UTC(2026, 0, 1), resultWindowMax: 100, bucketsMax: 1_000 },
   );
 }
 
@@ -204,9 +204,14 @@ test.each([
     ["offset asc", "timestamp desc"],
   ],
   [{ timestamp: { order: "DESC", unmapped_type: "date" } }, ["timestamp desc"]],
+  ["user.id", ["user.id asc"]],
+  [
+    [{ a: "desc" }, "_topic"],
+    ["a desc", "_topic asc"],
+  ],
   [[], undefined],
 ])("search request: sort %j", (sort, expected) => {
-  const sorts = request({ sort }).sort?.map(({ by, order }) => `${by} ${order}`);
+  const sorts = request({ sort }).sort?.map(({ by, field = by, order }) => `${field} ${order}`);
   expect(sorts).toEqual(expected);
 });
 
@@ -228,14 +233,15 @@ test.each([
   ["{", "", "not valid JSON"],
   ["[]", "", "expects an object"],
   ["\u{1F600}", "", "not valid JSON"],
-  ['{"aggs":{}}', "", "[aggs] is not supported yet"],
-  ['{"highlight":{}}', "", "[highlight] is not supported yet"],
+  ['{"aggs":{},"aggregations":{}}', "", "both [aggs] and [aggregations]"],
+  ['{"highlight":{"fields":{"topic":{}}}}', "", "not for [topic]"],
   ['{"explain":true}', "", "Unknown key for [true] in [explain]"],
   ['{"size":-1}', "", "at least 0"],
   ['{"size":1.5}', "", "whole number"],
   ['{"size":101}', "", "Result window is too large"],
   ['{"from":95,"size":6}', "", "[100] but was [101]"],
-  ['{"sort":"user.id"}', "", "sorting by [user.id]"],
+  ['{"sort":"_value"}', "", "it is text"],
+  ['{"sort":["a","b","c","d"]}', "", "at most 3"],
   ['{"sort":["_offset","offset"]}', "", "twice"],
   ['{"sort":{"_offset":{"order":"up"}}}', "", "[asc] or [desc]"],
   ['{"sort":{"_offset":{"mode":"min"}}}', "", "does not support [mode]"],

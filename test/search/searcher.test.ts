@@ -73,6 +73,8 @@ test("searcher: what takes too long, or is one too many, is refused", async () =
       searchTimeoutMs,
       searchConcurrencyMax: 1,
       searchResultWindowMax: 100,
+      searchBucketsMax: 10_000,
+      searchAggregationBytesMax: 64 * 2 ** 20,
       responseBytesMax: 1_000_000,
     });
   const input = { topics: undefined, parameters: "", body: new Uint8Array(0) };
