@@ -57,8 +57,8 @@ pub fn search(request: &SearchRequest, aggregations: &Aggregations) -> Outcome<(
     let bytes_max = request.aggregation_bytes_max.unwrap_or(BYTES_MAX);
     // What is returned is counted by whoever asked; Tantivy counts before it sorts out.
     let limits = AggregationLimitsGuard::new(Some(bytes_max), Some(u32::MAX));
-    let context = AggContextParams::new(limits.clone(), tokenizers())
-        .with_value_sources(Arc::new(sources.registry));
+    let context =
+        AggContextParams::new(limits.clone(), tokenizers()).with_value_sources(Arc::new(sources.registry));
     let watch = Watch { deadline: hits.deadline(), meter: Meter::start().into(), bytes_max };
     let inner = DistributedAggregationCollector::from_aggs(sources.aggregations.clone(), context);
     let collector = (hits, Watched { inner, watch: watch.clone() });
@@ -126,7 +126,11 @@ impl Collector for Watched {
     type Fruit = IntermediateAggregationResults;
     type Child = WatchedSegment;
 
-    fn for_segment(&self, ordinal: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<WatchedSegment> {
+    fn for_segment(
+        &self,
+        ordinal: SegmentOrdinal,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<WatchedSegment> {
         let inner = self.inner.for_segment(ordinal, segment)?;
         Ok(WatchedSegment { inner, watch: self.watch.clone(), count: 0 })
     }
@@ -183,8 +187,9 @@ struct FilterQuery {
 #[typetag::serde]
 impl FilterBuilder for FilterQuery {
     fn build_query(&self, _: &Schema, _: &TokenizerManager) -> tantivy::Result<Box<dyn Query>> {
-        let query = serde_json::from_str(&self.query)
-            .map_err(|error| TantivyError::InvalidArgument(format!("The filter is not understood: {error}")))?;
+        let query = serde_json::from_str(&self.query).map_err(|error| {
+            TantivyError::InvalidArgument(format!("The filter is not understood: {error}"))
+        })?;
         QueryBuilder::default().build(&query).map_err(TantivyError::InvalidArgument)
     }
 

@@ -195,7 +195,11 @@ impl ValueSourceProvider for Source {
         _: Option<&[ColumnType]>,
     ) -> tantivy::Result<Option<Box<dyn ValueSource>>> {
         if matches!(self.kind, Kind::Texts) {
-            return Ok(Some(Box::new(crate::text_source::TextSource::open(segment, &self.column, self.types)?)));
+            return Ok(Some(Box::new(crate::text_source::TextSource::open(
+                segment,
+                &self.column,
+                self.types,
+            )?)));
         }
         if matches!(self.kind, Kind::Topics) {
             return topics(segment).map(Some);

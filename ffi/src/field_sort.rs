@@ -121,11 +121,7 @@ fn code_in(texts: &StrColumn, text: &str) -> tantivy::Result<u64> {
 }
 
 /// The order of two places of different segments; `Less` comes first.
-pub fn order_of(
-    left: (u64, Option<&SortValue>),
-    right: (u64, Option<&SortValue>),
-    order: Order,
-) -> Ordering {
+pub fn order_of(left: (u64, Option<&SortValue>), right: (u64, Option<&SortValue>), order: Order) -> Ordering {
     match (left.1, right.1, order) {
         (Some(SortValue::Text(left)), Some(SortValue::Text(right)), Order::Asc) => left.cmp(right),
         (Some(SortValue::Text(left)), Some(SortValue::Text(right)), Order::Desc) => right.cmp(left),

@@ -102,12 +102,7 @@ impl Patterns {
         }
     }
 
-    fn add_glob(
-        &mut self,
-        field: &str,
-        text: &str,
-        glob_of: &dyn Fn(&str) -> Outcome<Glob>,
-    ) -> Outcome<()> {
+    fn add_glob(&mut self, field: &str, text: &str, glob_of: &dyn Fn(&str) -> Outcome<Glob>) -> Outcome<()> {
         match Target::of(field) {
             Target::Words(_) | Target::Json(_) => self.word_globs.push(glob_of(&text.to_lowercase())?),
             _ => self.whole_globs.push(glob_of(text)?),

@@ -115,7 +115,12 @@ impl After {
             }
         }
         let SearchAfter { values, topic_id, partition, offset } = after;
-        Ok(After { values: values.clone(), topic_id: topic_id.clone(), partition: *partition, offset: *offset })
+        Ok(After {
+            values: values.clone(),
+            topic_id: topic_id.clone(),
+            partition: *partition,
+            offset: *offset,
+        })
     }
 }
 
@@ -124,8 +129,7 @@ impl PageCollector {
         if request.sort.len() > SORTS_MAX {
             return Err(format!("A search sorts by at most {SORTS_MAX} things."));
         }
-        let after =
-            request.search_after.as_ref().map(|after| After::of(after, &request.sort)).transpose()?;
+        let after = request.search_after.as_ref().map(|after| After::of(after, &request.sort)).transpose()?;
         let deadline = request
             .timeout_ms
             .map(|timeout_ms| Deadline { at: now + Duration::from_millis(timeout_ms), timeout_ms });
@@ -143,13 +147,7 @@ impl Collector for PageCollector {
     type Child = SegmentPage;
 
     fn for_segment(&self, _: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentPage> {
-        SegmentPage::new(
-            segment,
-            self.sort.clone(),
-            self.limit,
-            self.after.as_ref(),
-            self.deadline,
-        )
+        SegmentPage::new(segment, self.sort.clone(), self.limit, self.after.as_ref(), self.deadline)
     }
 
     fn requires_scoring(&self) -> bool {

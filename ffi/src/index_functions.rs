@@ -188,7 +188,12 @@ pub extern "C" fn chronik_search(request: *const u8, length: u32) -> i32 {
 /// The parts of a text that a query matches, as pairs of start and end in bytes, each a little-endian u32.
 /// Request: `HighlightRequest`.
 #[unsafe(no_mangle)]
-pub extern "C" fn chronik_highlight(request: *const u8, length: u32, text: *const u8, text_length: u32) -> i32 {
+pub extern "C" fn chronik_highlight(
+    request: *const u8,
+    length: u32,
+    text: *const u8,
+    text_length: u32,
+) -> i32 {
     guarded_result(|| {
         // SAFETY: the caller vouches for both texts.
         let (request, text) = unsafe { (text_at(request, length)?, text_at(text, text_length)?) };
