@@ -34,6 +34,8 @@ export interface RunningSearch {
 
 /** Connections of the HTTP port at most. */
 const HTTP_CONNECTIONS_MAX = 1024;
+/** Memory for the aggregations of one search, where `memory-max` leaves so much. */
+const AGGREGATION_BYTES_MAX = 64 * 2 ** 20;
 /** Of one search's answer. */
 const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
 
@@ -101,7 +103,7 @@ function startIndexing(options: SearchOptions) {
     searchConcurrencyMax: config.searchConcurrencyMax,
     searchResultWindowMax: config.searchResultWindowMax,
     searchBucketsMax: config.searchBucketsMax,
-    searchAggregationBytesMax: config.searchAggregationBytesMax,
+    searchAggregationBytesMax: Math.min(AGGREGATION_BYTES_MAX, config.memoryMaxBytes / 8),
     responseBytesMax: Math.min(RESPONSE_BYTES_MAX, config.inFlightBytesMax / 2),
   });
   return {

@@ -339,13 +339,6 @@ export const SETTINGS = {
     max: 1_000_000,
     help: "Buckets of all aggregations of one search; more are refused.",
   },
-  searchAggregationBytesMax: {
-    kind: "bytes",
-    default: 64 * MIB,
-    min: MIB,
-    max: 64 * GIB,
-    help: "Memory that the aggregations of one search may take; a search that needs more is refused.",
-  },
   liveIndexBytesMax: {
     kind: "bytes",
     derived: true,

@@ -199,8 +199,7 @@ function searchErrorOf(thrown: unknown, { limits }: SearchCommand): SearchError 
     return new SearchError(
       400,
       "circuit_breaking_exception",
-      `[aggregations] Data too large: ${reason} This limit can be set by changing the ` +
-        "[search-aggregation-bytes-max] setting.",
+      `[aggregations] Data too large: ${reason} Ask for fewer buckets, or with a query for fewer records.`,
       { bytes_limit: String(limits.aggregationBytesMax) },
     );
   }
