@@ -97,11 +97,24 @@ function expireProducers({ storage, clock, producerIdExpirationMs }: Maintenance
   storage.logs.expireProducers(clock.nowMs() - producerIdExpirationMs);
 }
 
+/** What can't be sealed stays in the WAL; the rest of the round goes on. */
+async function sealAll({ storage, sealing, logger }: MaintenanceOptions): Promise<void> {
+  const { durableAddress } = storage.wal;
+  try {
+    for (;;) {
+      const round = await sealing?.seal();
+      if (round === undefined || round.endAddress >= durableAddress) return;
+    }
+  } catch (thrown) {
+    logger.error("sealing_failed", { reason: String(thrown) });
+  }
+}
+
 async function runRound(options: MaintenanceOptions): Promise<void> {
-  const { storage, sealing } = options;
+  const { storage } = options;
   const { wal, logs } = storage;
   expireProducers(options);
-  await sealing?.seal();
+  await sealAll(options);
   // Files before the checkpoint and before the oldest batch that is not sealed can go.
   const checkpointedAddress = await storage.checkpoint();
   const oldestLive = logs.oldestLiveSequence ?? fileSequenceOf(wal.durableAddress);

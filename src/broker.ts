@@ -125,7 +125,6 @@ function createSealing({ config, clock, logger }: BrokerOptions, storage: Storag
     clock,
     logger,
     walDirectory: join(config.dataDir, "wal"),
-    directory: storage.segments.directory,
     register: (segments) => registerSegments(storage.meta, segments),
   });
 }

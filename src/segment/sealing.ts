@@ -13,7 +13,7 @@ import type { LogManager } from "../log/log-manager.ts";
 import type { Partition } from "../log/partition.ts";
 import { randomUuid } from "../protocol/uuid.ts";
 import type { Wal } from "../wal/wal.ts";
-import type { WalAddress } from "../wal/wal-address.ts";
+import { type WalAddress, walAddressOf } from "../wal/wal-address.ts";
 import {
   NUMBERS_PER_RUN,
   type SealCommand,
@@ -22,16 +22,18 @@ import {
   type SegmentToSeal,
 } from "./sealing-messages.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
+import type { SegmentStore } from "./segment-store.ts";
 
 /** A topic with at least this many bytes in a round gets a segment of its own. */
 const OWN_SEGMENT_BYTES = 32 * 1024 * 1024;
+/** WAL files of one round at most: a long backlog becomes several segments. */
+const ROUND_FILES_MAX = 4;
 
 export interface SealingOptions {
   readonly wal: Wal;
   readonly walDirectory: string;
   readonly logs: LogManager;
-  /** Where the segments are written. */
-  readonly directory: string;
+  readonly segments: SegmentStore;
   /** Makes segments known; resolves when that is durable and the log reads them. */
   readonly register: (segments: readonly SegmentFacts[]) => Promise<void>;
   readonly clock: Clock;
@@ -58,21 +60,24 @@ export class Sealing {
   constructor(options: SealingOptions) {
     this.#options = options;
     this.#sealedAddress = options.wal.startAddress;
+    for (const { endAddress } of options.segments.index.segments()) {
+      this.#sealedAddress = Math.max(this.#sealedAddress, endAddress);
+    }
   }
 
   /**
-   * Seals what is durable now.
+   * Seals what is durable now, or of much of it the oldest part.
    * @returns undefined if there is nothing, or the broker stops
-   * @throws KafkaError KAFKA_STORAGE_ERROR if the segments can't be written or registered; the WAL keeps it all
+   * @throws Error if the segments can't be written or registered; the WAL keeps it all
    */
   async seal(): Promise<SealedRound | undefined> {
-    const endAddress = this.#options.wal.durableAddress;
+    const endAddress = this.#endOfRound();
     const segments = this.#plan(endAddress);
     if (segments.length === 0) return undefined;
     const report = await this.#run({
       kind: "seal",
       walDirectory: this.#options.walDirectory,
-      directory: this.#options.directory,
+      directory: this.#options.segments.directory,
       createdMs: this.#options.clock.nowMs(),
       startAddress: this.#sealedAddress,
       endAddress,
@@ -89,6 +94,13 @@ export class Sealing {
     this.#isStopped = true;
     this.#worker?.stop();
     this.#resolve({ kind: "failed", reason: "the broker stops" });
+  }
+
+  #endOfRound(): WalAddress {
+    const { wal, logs } = this.#options;
+    const oldest = logs.oldestLiveSequence;
+    if (oldest === undefined) return wal.durableAddress;
+    return Math.min(wal.durableAddress, walAddressOf(oldest + ROUND_FILES_MAX, 0));
   }
 
   #plan(endAddress: WalAddress): SegmentToSeal[] {

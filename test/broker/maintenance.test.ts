@@ -43,7 +43,6 @@ test("maintenance: rounds with nothing to do do not end the rounds", () =>
     const sealing = new Sealing({
       ...{ ...opened, clock, logger },
       walDirectory: `${directory}/wal`,
-      directory: opened.segments.directory,
       register: (segments) => registerSegments(opened.meta, segments),
     });
     const stop = startMaintenance({

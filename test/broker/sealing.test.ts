@@ -78,7 +78,6 @@ class World {
       clock: systemClock,
       logger: silentLogger,
       walDirectory: join(this.#dataDir, "wal"),
-      directory: storage.segments.directory,
       register: (segments) => registerSegments(storage.meta, segments),
     });
     if (storage.meta.topicCount > 0) return;
