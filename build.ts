@@ -23,6 +23,7 @@ const ENTRY_POINTS = [
   "src/search/wal-indexer-worker.ts",
   "src/search/searcher-worker.ts",
   "src/segment/sealing-worker.ts",
+  "src/segment/merging-worker.ts",
 ];
 
 interface Target {

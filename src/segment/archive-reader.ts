@@ -63,16 +63,17 @@ export class ArchiveReader {
    * @throws KafkaError KAFKA_STORAGE_ERROR if they are not in the file, or damaged.
    */
   async read(name: string, position: number, lengthBytes: number): Promise<Uint8Array> {
-    const entry = this.#entries.get(name);
-    if (entry === undefined) throw this.#refusal(`has no file ${name}`);
-    const end = position + lengthBytes;
-    if (!(position >= 0 && lengthBytes >= 0 && end <= entry.sizeBytes)) {
-      throw this.#refusal(
-        `has no bytes ${position} to ${end} of ${name}: it ends at ${entry.sizeBytes}`,
-      );
-    }
+    this.#entryWith(name, position, lengthBytes);
     const target = uninitializedBytes(lengthBytes);
-    if (lengthBytes === 0) return target;
+    await this.readInto(name, position, target);
+    return target;
+  }
+
+  /** As `read`, but fills `target`; after an error it holds anything. */
+  async readInto(name: string, position: number, target: Uint8Array): Promise<void> {
+    const entry = this.#entryWith(name, position, target.length);
+    if (target.length === 0) return;
+    const end = position + target.length;
     const first = Math.floor(position / entry.chunkBytes);
     const last = Math.floor((end - 1) / entry.chunkBytes);
     const start = this.#placeOf(entry, first).position;
@@ -99,7 +100,17 @@ export class ArchiveReader {
       if (isCopied) continue;
       throw this.#archive.corruption(place.position, "a chunk has not the form of one.");
     }
-    return target;
+  }
+
+  /** The file, which has these bytes. */
+  #entryWith(name: string, position: number, lengthBytes: number): ArchiveEntry {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw this.#refusal(`has no file ${name}`);
+    const end = position + lengthBytes;
+    if (position >= 0 && lengthBytes >= 0 && end <= entry.sizeBytes) return entry;
+    throw this.#refusal(
+      `has no bytes ${position} to ${end} of ${name}: it ends at ${entry.sizeBytes}`,
+    );
   }
 
   #placeOf(entry: ArchiveEntry, index: number): ChunkPlace {

@@ -33,6 +33,8 @@ export interface MergeLimits {
   readonly segmentsPerTopic: number;
   /** Of one segment: bounds the memory that merging its search index takes. */
   readonly recordCountMax: number;
+  /** Of all inputs of a job: bounds the memory that planning it takes. */
+  readonly rangeCountMax: number;
   /** To which shared segments grow. */
   readonly sharedBytesMax: number;
   /** Of all inputs of a job: bounds the room on disk that it takes until they are deleted. */
@@ -47,6 +49,7 @@ export const MERGE_LIMITS: MergeLimits = {
   segmentBytesMax: 8 * GIB,
   segmentsPerTopic: 48,
   recordCountMax: 16_000_000,
+  rangeCountMax: 100_000,
   sharedBytesMax: GIB,
   jobBytesMax: 8 * GIB,
 };
@@ -60,6 +63,7 @@ export interface MergeCandidate {
   /** Of its batches. */
   readonly sizeBytes: number;
   readonly recordCount: number;
+  readonly rangeCount: number;
   /** It is not merged before, so that its search index can be there. */
   readonly readyMs: number;
 }
@@ -219,11 +223,16 @@ function fullPart<Candidate extends MergeCandidate>(
 ): readonly Candidate[] | undefined {
   let sizeBytes = 0;
   let recordCount = 0;
+  let rangeCount = 0;
   let count = 0;
   for (const candidate of candidates) {
     sizeBytes += candidate.sizeBytes;
     recordCount += candidate.recordCount;
-    const isBeyond = sizeBytes > bounds.bytesMax || recordCount > bounds.recordCountMax;
+    rangeCount += candidate.rangeCount;
+    const isBeyond =
+      sizeBytes > bounds.bytesMax ||
+      recordCount > bounds.recordCountMax ||
+      rangeCount > limits.rangeCountMax;
     if (isBeyond || count === limits.inputCountMax) break;
     count += 1;
   }

@@ -18,11 +18,12 @@ interface Candidate extends OwnCandidate {
   readonly topicId: string | undefined;
   /** Tells own segments of one merge apart, which were split by partitions. */
   readonly partition: number;
+  readyMs: number;
   separatedFrom: string | undefined;
 }
 
 export class MergingLineages {
-  readonly #limits: MergeLimits;
+  readonly #ownBytesMin: number;
   readonly #indexWaitMs: number;
   readonly #candidates = new Map<string, Candidate>();
   /** In the order of the log, by topic; those of undefined are the shared ones. */
@@ -30,10 +31,13 @@ export class MergingLineages {
   /** Lineages in which there may be a window. */
   readonly #changed = new Set<string | undefined>();
 
-  /** @param indexWaitMs so long a merge waits for a segment's search index; 0 where there will be none */
-  constructor(limits: MergeLimits, indexWaitMs: number) {
-    this.#limits = limits;
-    this.#indexWaitMs = indexWaitMs;
+  /**
+   * @param options.ownBytesMin a sealed segment of one topic with so many bytes is the topic's own
+   * @param options.indexWaitMs so long a merge waits for a segment's search index; 0 where there will be none
+   */
+  constructor(options: { readonly ownBytesMin: number; readonly indexWaitMs: number }) {
+    this.#ownBytesMin = options.ownBytesMin;
+    this.#indexWaitMs = options.indexWaitMs;
   }
 
   /** Adds a segment; one that is known takes on the new facts. */
@@ -60,11 +64,11 @@ export class MergingLineages {
   }
 
   /** What to merge next; shared segments first, as every topic's objects become fewer with them. */
-  nextWindow(nowMs: number): MergeWindow | undefined {
-    const shared = this.#windowOf(undefined, nowMs);
+  nextWindow(limits: MergeLimits, nowMs: number): MergeWindow | undefined {
+    const shared = this.#windowOf(undefined, limits, nowMs);
     if (shared !== undefined) return shared;
     for (const topicId of this.#changed) {
-      const window = this.#windowOf(topicId, nowMs);
+      const window = this.#windowOf(topicId, limits, nowMs);
       if (window !== undefined) return window;
     }
     return undefined;
@@ -88,26 +92,40 @@ export class MergingLineages {
     const first = ranges[0];
     const sizeBytes = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
     const hasOneTopic = first !== undefined && ranges.at(-1)?.topicId === first.topicId;
+    const isAwaited = facts.searchIndex === null && this.#indexWaitMs > 0;
     // A small one as sealed was made for all topics, of which one was written to.
-    const isOwn = hasOneTopic && (level > 0 || sizeBytes >= this.#limits.ownBytesMin);
+    const isOwn = hasOneTopic && (level > 0 || sizeBytes >= this.#ownBytesMin);
     return {
       segmentId,
       level,
       startAddress,
       sizeBytes,
       recordCount: ranges.reduce((sum, range) => sum + range.recordCount, 0),
-      readyMs: facts.searchIndex === null ? createdMs + this.#indexWaitMs : createdMs,
+      rangeCount: ranges.length,
+      readyMs: isAwaited ? createdMs + this.#indexWaitMs : 0,
       topicId: isOwn ? first.topicId : undefined,
       partition: first?.partition ?? 0,
       separatedFrom: undefined,
     };
   }
 
-  #windowOf(topicId: string | undefined, nowMs: number): MergeWindow | undefined {
+  /** Leaves segments alone for a while: merging them failed. */
+  setAside(segmentIds: readonly string[], untilMs: number): void {
+    for (const segmentId of segmentIds) {
+      const candidate = this.#candidates.get(segmentId);
+      if (candidate !== undefined) candidate.readyMs = untilMs;
+    }
+  }
+
+  #windowOf(
+    topicId: string | undefined,
+    limits: MergeLimits,
+    nowMs: number,
+  ): MergeWindow | undefined {
     if (!this.#changed.has(topicId)) return undefined;
     const lineage = this.#lineages.get(topicId) ?? [];
     const find = topicId === undefined ? sharedWindow : ownWindow;
-    const window = find(lineage, this.#limits, nowMs);
+    const window = find(lineage, limits, nowMs);
     if (window === undefined) {
       this.#changed.delete(topicId);
       return undefined;

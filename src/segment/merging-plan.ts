@@ -22,8 +22,8 @@ export interface LiveRanges {
     partition: number,
     offset: number,
   ): { readonly segmentId: string; readonly startOffset: number } | undefined;
-  /** Records below it are deleted. */
-  logStartOffset(topicId: string, partition: number): number;
+  /** Of the first live record; undefined if there is none. */
+  startOffset(topicId: string, partition: number): number | undefined;
 }
 
 export interface PlanOptions {
@@ -125,7 +125,7 @@ async function livePieces(
       const { topicId, partition, startOffset } = range;
       if (live.rangeOf(topicId, partition, startOffset)?.segmentId !== segmentId) continue;
       const topic = topics.get(topicId) ?? { topicId, pieces: [], cuts: new Set() };
-      const fromOffset = live.logStartOffset(topicId, partition);
+      const fromOffset = live.startOffset(topicId, partition) ?? 0;
       topic.pieces.push({ inputIndex, rangeIndex, fromOffset, range });
       topics.set(topicId, topic);
     }

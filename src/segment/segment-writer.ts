@@ -16,8 +16,8 @@ import { ArchiveWriter, type ChunkCompression } from "./archive-writer.ts";
 import { encodeRanges, type SegmentFacts } from "./segment-facts.ts";
 import type { SegmentLayout } from "./segment-layout.ts";
 
-const SEGMENT_JSON = "segment.json";
-const RANGES_NAME = "ranges.bin";
+export const SEGMENT_JSON = "segment.json";
+export const RANGES_NAME = "ranges.bin";
 export const OFFSETS_NAME = "offsets.bin";
 export const BATCHES_NAME = "batches.log";
 const SEGMENT_FORMAT_VERSION = 1;
@@ -47,6 +47,11 @@ export interface SegmentToWrite {
 /** The name of a segment's file. */
 export function segmentFileName(segmentId: string): string {
   return `${segmentId}${SEGMENT_SUFFIX}`;
+}
+
+/** The segment that a file's name stands for; undefined if it is none. */
+export function segmentIdOfName(name: string): string | undefined {
+  return name.endsWith(SEGMENT_SUFFIX) ? name.slice(0, -SEGMENT_SUFFIX.length) : undefined;
 }
 
 /** Resolves when the file and its name are on disk. A failed attempt leaves nothing behind. */

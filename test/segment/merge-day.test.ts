@@ -84,7 +84,7 @@ class SimulatedDay {
   readonly #topics: readonly Topic[];
   readonly #random: Random = seededRandom(1);
   readonly #index = new ModelIndex();
-  readonly #lineages = new MergingLineages(MERGE_LIMITS, 0);
+  readonly #lineages = new MergingLineages({ ...MERGE_LIMITS, indexWaitMs: 0 });
   readonly #endOffsets = new Map<string, number>();
   #segmentCount = 0;
   #sealedBytes = 0;
@@ -110,7 +110,7 @@ class SimulatedDay {
 
   async merge(nowMs: number): Promise<void> {
     for (;;) {
-      const window = this.#lineages.nextWindow(nowMs);
+      const window = this.#lineages.nextWindow(MERGE_LIMITS, nowMs);
       if (window === undefined) return;
       const inputs = window.segmentIds.flatMap((id) => this.#index.segments.get(id) ?? []);
       const plan = await planMerge(inputs, this.#index, {

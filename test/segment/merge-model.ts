@@ -40,6 +40,10 @@ export class ModelIndex implements LiveRanges {
     return entries[placeOf(entries, Math.max(offset, this.logStartOffset(topicId, partition)))];
   }
 
+  startOffset(topicId: string, partition: number): number {
+    return this.logStartOffset(topicId, partition);
+  }
+
   logStartOffset(topicId: string, partition: number): number {
     return this.#logStartOffsets.get(topicId)?.[partition] ?? 0;
   }

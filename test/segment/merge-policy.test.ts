@@ -88,6 +88,14 @@ test("ownWindow: the count of records bounds a segment as its bytes do", () => {
   expect(ownWindow(grown, LIMITS, 0)).toBeUndefined();
 });
 
+test("sharedWindow: no more ranges than a plan can hold", () => {
+  const lineage = candidatesOf(["0 1", "0 1", "0 1", "0 1"]).map((each) => ({
+    ...each,
+    rangeCount: MERGE_LIMITS.rangeCountMax / 2,
+  }));
+  expect(idsOf(sharedWindow(lineage, LIMITS, 0))).toEqual([0, 1]);
+});
+
 test("ownTargetBytes: grows fourfold when a topic would have too many objects, up to a bound", () => {
   const targetOf = (gib: number) => ownTargetBytes(gib * GIB, MERGE_LIMITS) / MIB;
   expect([0, 12, 13, 48, 49, 192, 193, 9_999].map(targetOf)).toEqual([
@@ -114,6 +122,7 @@ function candidatesOf(levelsAndSizes: readonly string[]): OwnCandidate[] {
       startAddress: place,
       sizeBytes: mib * MIB,
       recordCount: 1,
+      rangeCount: 1,
       readyMs: 0,
       separatedFrom: undefined,
     };

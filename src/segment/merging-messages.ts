@@ -1,0 +1,75 @@
+/** What the main thread and the merging Worker tell each other. */
+
+import { assert } from "../core/assert.ts";
+import type { MergePiece, MergePlan } from "./merging-plan.ts";
+import type { SegmentFacts } from "./segment-facts.ts";
+
+/** A segment that is read. It stays where it is until the answer is there. */
+export interface MergeInput {
+  readonly segmentId: string;
+  readonly lengthBytes: number;
+  readonly hasSearchIndex: boolean;
+}
+
+/** A segment that is written. */
+export interface MergeOutput {
+  readonly segmentId: string;
+  readonly level: number;
+  readonly startAddress: number;
+  readonly endAddress: number;
+  /** By topic, partition and offset, see `encodePieces`. */
+  readonly pieces: Float64Array<ArrayBuffer>;
+}
+
+/** Copies what the pieces name from the inputs to the outputs. */
+export interface MergeCommand {
+  readonly kind: "merge";
+  /** Of the segments. */
+  readonly directory: string;
+  readonly createdMs: number;
+  readonly inputs: readonly MergeInput[];
+  readonly outputs: readonly MergeOutput[];
+}
+
+export type MergeReport =
+  | { readonly kind: "merged"; readonly segments: readonly SegmentFacts[] }
+  /** Nothing is left of the attempt. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+const NUMBERS_PER_PIECE = 3;
+
+export function commandOf(
+  plan: MergePlan,
+  { directory, createdMs }: { readonly directory: string; readonly createdMs: number },
+): MergeCommand {
+  return {
+    kind: "merge",
+    directory,
+    createdMs,
+    inputs: plan.inputs.map(({ segmentId, lengthBytes, searchIndex }) => ({
+      segmentId,
+      lengthBytes,
+      hasSearchIndex: searchIndex !== null,
+    })),
+    outputs: plan.outputs.map((output) => ({ ...output, pieces: encodePieces(output.pieces) })),
+  };
+}
+
+export function decodePieces(numbers: Float64Array): MergePiece[] {
+  assert(numbers.length % NUMBERS_PER_PIECE === 0, "pieces are whole");
+  const pieces: MergePiece[] = [];
+  for (let at = 0; at < numbers.length; at += NUMBERS_PER_PIECE) {
+    const [inputIndex = 0, rangeIndex = 0, fromOffset = 0] = numbers.subarray(at);
+    pieces.push({ inputIndex, rangeIndex, fromOffset });
+  }
+  return pieces;
+}
+
+/** For each piece its input, its range there, and the offset from which on it is live. */
+function encodePieces(pieces: readonly MergePiece[]): Float64Array<ArrayBuffer> {
+  const numbers = new Float64Array(pieces.length * NUMBERS_PER_PIECE);
+  for (const [index, { inputIndex, rangeIndex, fromOffset }] of pieces.entries()) {
+    numbers.set([inputIndex, rangeIndex, fromOffset], index * NUMBERS_PER_PIECE);
+  }
+  return numbers;
+}
