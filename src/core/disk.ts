@@ -61,6 +61,8 @@ export interface Disk {
   /** Creates the directory and those above it where they are missing. */
   createDirectory(directory: string): Promise<void>;
   syncDirectory(directory: string): Promise<void>;
+  /** When a file was last written to, in milliseconds since 1970-01-01 UTC. */
+  modifiedMs(path: string): Promise<number>;
   /** Bytes that this process could still write there. */
   freeBytes(directory: string): Promise<number>;
   /** Takes the lock that `path` stands for. @throws DiskError "locked" if another holder lives. */
@@ -107,6 +109,10 @@ export const systemDisk: Disk = {
     } finally {
       await settled<void>(directory, (done) => fs.close(descriptor, done));
     }
+  },
+  async modifiedMs(path) {
+    const status = await settled<fs.Stats>(path, (done) => fs.stat(path, done));
+    return status.mtimeMs;
   },
   async freeBytes(directory) {
     const status = await settled<fs.StatsFs>(directory, (done) => fs.statfs(directory, done));

@@ -1,7 +1,7 @@
 /** The machine's files through the one gateway. */
 
 import { expect, test } from "bun:test";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskError, readWholeFile, replaceFile, systemDisk } from "../../src/core/disk.ts";
@@ -51,6 +51,18 @@ test("disk: names are listed, renamed and removed", () =>
     expect(await systemDisk.list(nested)).toEqual(["three"]);
     expect(await systemDisk.list(join(nested, "missing"))).toEqual([]);
     expect(await systemDisk.freeBytes(nested)).toBeGreaterThan(0);
+  }));
+
+test("disk: a file's time is that of its last write", () =>
+  inDirectory(async (directory) => {
+    const path = join(directory, "file");
+    await expect(systemDisk.modifiedMs(path)).rejects.toThrow(DiskError);
+    const file = await systemDisk.create(path, 0);
+    await utimes(path, 1_000, 1_000);
+    expect(await systemDisk.modifiedMs(path)).toBe(1_000_000);
+    await file.write(new Uint8Array(1), 0);
+    expect(await systemDisk.modifiedMs(path)).toBeGreaterThan(1_000_000);
+    await file.close();
   }));
 
 test("disk: a file is replaced as a whole", () =>

@@ -28,6 +28,7 @@ export interface DiskFaults {
 interface Inode {
   cached: Uint8Array;
   stored: Uint8Array;
+  modifiedMs: number;
   readonly dirty: Set<number>;
   /** Sectors that take room. */
   readonly allocated: Set<number>;
@@ -37,6 +38,8 @@ type NameChange = { readonly from?: string; readonly to?: string; readonly inode
 
 /** The machine's disk over all runs; `process()` is how one run sees it. */
 export class SimulatedDisk {
+  /** The time that files get which are written to. */
+  nowMs = 0;
   readonly #random: Random;
   readonly #faults: DiskFaults;
   /** What the running system sees, and what is on disk with the changes since then. */
@@ -105,6 +108,7 @@ export class SimulatedDisk {
         const inode: Inode = {
           cached: new Uint8Array(sizeBytes),
           stored: new Uint8Array(sizeBytes),
+          modifiedMs: this.nowMs,
           dirty: new Set(),
           allocated: new Set(),
         };
@@ -134,6 +138,12 @@ export class SimulatedDisk {
         await turn();
         for (const nameChange of this.#nameChanges) apply(this.#storedNames, nameChange);
         this.#nameChanges = [];
+      },
+      modifiedMs: async (path) => {
+        await turn();
+        const inode = names.get(path);
+        if (inode === undefined) throw new DiskError("missing", path);
+        return inode.modifiedMs;
       },
       freeBytes: async () => {
         await turn();
@@ -208,6 +218,7 @@ export class SimulatedDisk {
 
   #writeCached(path: string, inode: Inode, bytes: Uint8Array, position: number): void {
     if (bytes.length === 0) return;
+    inode.modifiedMs = this.nowMs;
     if (position + bytes.length > inode.cached.length) {
       const larger = new Uint8Array(position + bytes.length);
       larger.set(inode.cached);

@@ -1,0 +1,164 @@
+/**
+ * A broker's segments, without the broker: registrations that are durable at once, an index, objects that are
+ * pinned and deleted, and merges carried out in this thread.
+ */
+
+import { nextTurn } from "../../src/core/clock.ts";
+import type { Disk } from "../../src/core/disk.ts";
+import { type Logger, silentLogger } from "../../src/core/logger.ts";
+import type { MergeLimits } from "../../src/segment/merge-policy.ts";
+import { MERGE_LIMITS } from "../../src/segment/merge-policy.ts";
+import { type MergedChange, Merging } from "../../src/segment/merging.ts";
+import { mergeSegments } from "../../src/segment/merging-job.ts";
+import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
+import type { SegmentFacts } from "../../src/segment/segment-facts.ts";
+import { SegmentIndex } from "../../src/segment/segment-index.ts";
+import { segmentFileName } from "../../src/segment/segment-writer.ts";
+import { ManualClock } from "../manual-clock.ts";
+import { expectAllSealed, expectSound, type SealedWorld } from "./merging-fixture.ts";
+
+/** Small enough that a few seals bring every kind of merge. */
+export const SMALL_LIMITS: MergeLimits = {
+  ...MERGE_LIMITS,
+  fanIn: 3,
+  ownBytesMin: 10_000,
+  segmentBytes: 100_000,
+};
+
+export interface MergingWorldOptions {
+  readonly disk: Disk;
+  readonly directory: string;
+  /** What was registered before, in order. */
+  readonly registered?: readonly MergedChange[];
+  /** Comes before a registration takes effect, and after it. */
+  readonly step?: () => Promise<void>;
+  readonly run?: (command: MergeCommand) => Promise<MergeReport>;
+}
+
+/** One life of the process. */
+export class MergingWorld {
+  readonly clock = new ManualClock();
+  readonly index = new SegmentIndex();
+  readonly events: string[] = [];
+  readonly merging: Merging;
+  /** What a restart finds. */
+  readonly registered: MergedChange[];
+  readonly purgeIds: string[] = [];
+  readonly #options: MergingWorldOptions;
+  readonly #pins = new Map<string, number>();
+  readonly #deletedTopicIds = new Set<string>();
+  readonly #logStartOffsets = new Map<string, number>();
+  readonly #doomed = new Set<string>();
+  #removals: Promise<void> = Promise.resolve();
+
+  constructor(options: MergingWorldOptions) {
+    this.#options = options;
+    const note = (event: string) => this.events.push(event);
+    const logger: Logger = { ...silentLogger, info: note, error: note };
+    const { disk, directory } = options;
+    this.registered = [...(options.registered ?? [])];
+    this.merging = new Merging({
+      index: this.index,
+      store: { pin: (segmentId) => this.pin(segmentId), remove: (id) => this.#remove(id) },
+      directory,
+      disk,
+      run: options.run ?? ((command) => runHere(disk, command)),
+      register: (change) => this.register(change),
+      segmentsToPurge: () => this.purgeIds.filter((id) => this.index.segment(id) !== undefined),
+      indexWaitMs: 0,
+      clock: this.clock,
+      logger,
+      limits: SMALL_LIMITS,
+    });
+    for (const change of this.registered) this.#apply(change);
+  }
+
+  async register(change: MergedChange): Promise<void> {
+    await this.#options.step?.();
+    this.registered.push(change);
+    await this.#options.step?.();
+    this.#apply(change);
+  }
+
+  async seal(sealed: SealedWorld): Promise<void> {
+    const added = await sealed.seal(this.#options.disk, this.#options.directory);
+    await this.register({ added, removedIds: [] });
+  }
+
+  /** Lets everything be merged that is to be, and deleted that may be. */
+  async mergeAll(): Promise<void> {
+    this.merging.start();
+    await this.merging.whenIdle();
+    await this.#removals;
+  }
+
+  segments(): SegmentFacts[] {
+    const ids = [...this.index.segments()].map(({ segmentId }) => segmentId);
+    return ids.flatMap((segmentId) => this.index.segment(segmentId) ?? []);
+  }
+
+  deleteTopic(topicId: string): void {
+    this.#deletedTopicIds.add(topicId);
+    this.index.deleteTopic(topicId);
+  }
+
+  deleteRecords(topicId: string, partition: number, offset: number): void {
+    this.#logStartOffsets.set(`${topicId} ${partition}`, offset);
+    this.index.setLogStartOffset(topicId, partition, offset);
+  }
+
+  pin(segmentId: string): () => void {
+    this.#pins.set(segmentId, (this.#pins.get(segmentId) ?? 0) + 1);
+    return () => {
+      this.#pins.set(segmentId, (this.#pins.get(segmentId) ?? 0) - 1);
+      this.#removeIfFree(segmentId);
+    };
+  }
+
+  /** Names of the objects that are registered, sorted. */
+  fileNames(): string[] {
+    return this.segments()
+      .map(({ segmentId }) => segmentFileName(segmentId))
+      .sort();
+  }
+
+  /** Every registered segment is whole, and together they hold all that was sealed. */
+  async check(sealed: SealedWorld): Promise<void> {
+    const { disk, directory } = this.#options;
+    for (const facts of this.segments()) await expectSound(disk, directory, facts);
+    await expectAllSealed(sealed, this.segments(), {
+      disk,
+      directory,
+      startOffset: (topicId, partition) =>
+        this.#logStartOffsets.get(`${topicId} ${partition}`) ?? 0,
+      isDeleted: (topicId) => this.#deletedTopicIds.has(topicId),
+    });
+  }
+
+  #apply(change: MergedChange): void {
+    this.index.apply(change);
+    this.merging.apply(change);
+  }
+
+  #remove(segmentId: string): void {
+    this.#doomed.add(segmentId);
+    this.#removeIfFree(segmentId);
+  }
+
+  #removeIfFree(segmentId: string): void {
+    if (!this.#doomed.has(segmentId) || (this.#pins.get(segmentId) ?? 0) > 0) return;
+    this.#doomed.delete(segmentId);
+    const { disk, directory } = this.#options;
+    const path = `${directory}/${segmentFileName(segmentId)}`;
+    this.#removals = this.#removals.then(() => disk.remove(path));
+  }
+}
+
+async function runHere(disk: Disk, command: MergeCommand): Promise<MergeReport> {
+  await nextTurn();
+  try {
+    return { kind: "merged", segments: await mergeSegments(disk, command) };
+  } catch (thrown) {
+    return { kind: "failed", reason: String(thrown) };
+  }
+}
