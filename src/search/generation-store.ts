@@ -17,7 +17,7 @@ import { decodeFileHeader, FILE_HEADER_BYTES, walFileName } from "../wal/wal-for
 import type { AddressRange, GenerationFacts, LoadedGeneration } from "./indexer-messages.ts";
 
 const MAGIC = "chronik-search-generation";
-const VERSION = 1;
+const VERSION = 2;
 const MANIFEST_NAME = "generation.txt";
 const INDEX_NAME = "index";
 const ADDRESS_DIGITS = 16;

@@ -168,7 +168,7 @@ test("archived index: a cold search reads a small part of a large archive", asyn
   expect(searchIndexes([archived.number], { query, size: 10 }).total).toBe(1);
   const cold = archiveStats().bytesRead;
   expect(opened - before).toBeLessThan(lengthBytes * 0.02);
-  expect(cold - before).toBeLessThan(lengthBytes * 0.12);
+  expect(cold - before).toBeLessThan(lengthBytes * 0.05);
   expect(searchIndexes([archived.number], { query, size: 10 }).total).toBe(1);
   expect(archiveStats().bytesRead - cold).toBe(0);
 });

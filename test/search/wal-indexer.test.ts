@@ -86,11 +86,11 @@ test("indexer: what is unfinished, unknown, or of another format or log is dropp
   const [first = "", second = ""] = (await readdir(directory)).sort();
   await Bun.write(join(directory, "0000-stray/file"), "x");
   const manifest = Bun.file(join(directory, second, "generation.txt"));
-  await Bun.write(manifest, (await manifest.text()).replace(/ 1 /, " 2 "));
+  await Bun.write(manifest, (await manifest.text()).replace(/ 2 /, " 3 "));
   await broker.start();
   await expectAll(broker, 6_000);
   expect(broker.log.join("")).toContain("its name is unknown");
-  expect(broker.log.join("")).toContain("its format is of version 2");
+  expect(broker.log.join("")).toContain("its format is of version 3");
 
   await broker.stop();
   await rm(join(directory, first, "index"), { recursive: true });
