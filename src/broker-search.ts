@@ -6,7 +6,10 @@ import type { Clock } from "./core/clock.ts";
 import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { RecordSource } from "./http/record-source.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
+import { TopicReads } from "./http/topic-reads.ts";
+import { TopicJobRunner } from "./http/topic-records-runner.ts";
 import type { LogManager } from "./log/log-manager.ts";
 import { type LogTiers, readBatchAt } from "./log/log-reader.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
@@ -20,6 +23,8 @@ export interface SearchOptions {
   readonly logs: LogManager;
   readonly tiers: LogTiers;
   readonly meta: MetaStore;
+  /** What `/api` shows. */
+  readonly source: RecordSource;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,8 +45,10 @@ const AGGREGATION_BYTES_MAX = 64 * 2 ** 20;
 const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
 
 export async function startSearch(options: SearchOptions): Promise<RunningSearch> {
-  const { config, metrics, clock, logger, version, isReady } = options;
+  const { config, source, metrics, clock, logger, version, isReady } = options;
   const indexing = config.enableWalIndexing ? startIndexing(options) : undefined;
+  const runner = new TopicJobRunner({ source, clock, logger });
+  const reads = new TopicReads({ source, clock, run: (job) => runner.run(job) });
   const startHttp = (): Promise<HttpServer> =>
     startHttpServer({
       hostname: config.bindAddr,
@@ -50,6 +57,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
       bodyBytesLimit: config.httpBodyBytesLimit,
       searchConcurrencyMax: config.searchConcurrencyMax,
       search: indexing?.searcher ?? searchIsOff,
+      api: { source, reads },
       metrics,
       isReady,
       logger,
@@ -62,6 +70,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
       httpPort: http.port,
       stop: async () => {
         await http.stop();
+        runner.stop();
         await indexing?.stop();
       },
     };

@@ -15,6 +15,7 @@ import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
 import { startCoordinators } from "./broker-coordinators.ts";
 import { startMaintenance } from "./broker-maintenance.ts";
 import { collectStorage } from "./broker-metrics.ts";
+import { createRecordSource } from "./broker-records.ts";
 import { startSearch } from "./broker-search.ts";
 import { openStorage, registerSegments, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
@@ -85,7 +86,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     }),
   );
   const isReady = (): boolean => !isStopping;
-  const search = await startSearch({ ...options, ...storage, metrics, isReady });
+  const source = createRecordSource(storage);
+  const search = await startSearch({ ...options, ...storage, source, metrics, isReady });
   started.defer(() => search.stop());
   const cluster = clusterViewOf(config, storage.identity);
   const { meta: store } = storage;

@@ -5,24 +5,23 @@
  *   GET  /health                the process answers
  *   GET  /ready                 200 when clients can be served, else 503
  *   GET  /metrics               Prometheus text
+ *   GET  /api/…                 topics and their records (`api-routes.ts`)
  *   GET|POST /_search           search over all topics
  *   GET|POST /{topics}/_search  search over some: names and patterns, separated by commas
  *
- * Errors have Elasticsearch's shape on every path.
+ * Errors have Elasticsearch's shape on every path but those under /api.
  */
 
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { METRICS_CONTENT_TYPE } from "../core/metric-registry.ts";
 import type { Metrics } from "../core/metrics.ts";
-import {
-  argumentError,
-  errorBodyOf,
-  SearchError,
-  type SearchErrorType,
-} from "../search/elasticsearch-error.ts";
+import { errorBodyOf, SearchError, type SearchErrorType } from "../search/elasticsearch-error.ts";
 import type { SearchInput, SearchOutput } from "../search/search-input.ts";
+import { apiErrorBodyOf } from "./api-error.ts";
+import { type ApiOwners, type ApiRoute, apiRouteOf } from "./api-routes.ts";
 import type { HttpResponse, RequestHandler } from "./connection.ts";
+import { percentDecoded } from "./percent-decoding.ts";
 import type { HttpRequest } from "./request-parser.ts";
 
 /** Who answers searches. Rejects with `SearchError` at most. */
@@ -32,6 +31,7 @@ export interface SearchBackend {
 
 export interface RouteOptions {
   readonly search: SearchBackend;
+  readonly api: ApiOwners;
   readonly metrics: Metrics;
   readonly isReady: () => boolean;
   readonly logger: Logger;
@@ -67,7 +67,7 @@ export function createRoutes(options: RouteOptions): RequestHandler {
       if (!route.methods.includes(request.method)) throw methodError(request, path, route.methods);
       response = await route.answer(request);
     } catch (thrown) {
-      response = responseOfError(thrown, options.logger);
+      response = responseOfError(thrown, { logger: options.logger, isApi: isApiPath(path) });
     }
     options.metrics.httpRequestsTotal.with(name, String(response.status)).increment();
     return response;
@@ -75,16 +75,20 @@ export function createRoutes(options: RouteOptions): RequestHandler {
 }
 
 /** The answer to an error of any kind. */
-function responseOfError(thrown: unknown, logger: Logger): HttpResponse {
+function responseOfError(
+  thrown: unknown,
+  { logger, isApi }: { readonly logger: Logger; readonly isApi: boolean },
+): HttpResponse {
+  const bodyOf = isApi ? apiErrorBodyOf : errorBodyOf;
   if (thrown instanceof SearchError) {
-    const response = jsonResponse(thrown.status, errorBodyOf(thrown));
+    const response = jsonResponse(thrown.status, bodyOf(thrown));
     const allow = thrown.details["allow"];
     return allow === undefined ? response : { ...response, headers: { Allow: allow } };
   }
   const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
   logger.error("http_request_failed", { stack });
   const error = new SearchError(500, "search_phase_execution_exception", "the request failed");
-  return jsonResponse(500, errorBodyOf(error));
+  return jsonResponse(500, bodyOf(error));
 }
 
 /** The answer to bytes that are no HTTP request. */
@@ -124,6 +128,8 @@ function createRouteTable(options: RouteOptions): (path: string, parameters: str
   return (path, parameters) => {
     const route = Object.hasOwn(fixed, path) ? fixed[path] : undefined;
     if (route !== undefined) return route;
+    const apiRoute = apiRouteOf(options.api, path, parameters);
+    if (apiRoute !== undefined) return routeOfApi(apiRoute, options.isReady);
     const [, topics, ...rest] = path.split("/");
     const isAll = path === "/_search";
     if (!isAll && (rest.length !== 1 || rest[0] !== "_search" || !topics)) {
@@ -133,9 +139,30 @@ function createRouteTable(options: RouteOptions): (path: string, parameters: str
       name: isAll ? "/_search" : "/{topics}/_search",
       methods: SEARCH_METHODS,
       answer: (request) =>
-        search(request, { topics: isAll ? undefined : decode(topics ?? ""), parameters }),
+        search(request, { topics: isAll ? undefined : percentDecoded(topics ?? ""), parameters }),
     };
   };
+}
+
+function routeOfApi({ name, answer }: ApiRoute, isReady: () => boolean): Route {
+  return {
+    name,
+    methods: READ_METHODS,
+    answer: async () => {
+      if (!isReady()) throw notReadyError();
+      const { status, body } = await answer();
+      return { status, contentType: JSON_CONTENT_TYPE, body };
+    },
+  };
+}
+
+/** Its errors are not Elasticsearch's. A topic may be called "api", too. */
+function isApiPath(path: string): boolean {
+  return path.startsWith("/api/") && !path.endsWith("/_search");
+}
+
+function notReadyError(): SearchError {
+  return new SearchError(503, "service_unavailable_exception", "the broker is starting");
 }
 
 function createSearchAnswer(options: RouteOptions) {
@@ -145,9 +172,7 @@ function createSearchAnswer(options: RouteOptions) {
     { topics, parameters }: Pick<SearchInput, "topics" | "parameters">,
   ): Promise<HttpResponse> => {
     checkContentType(request);
-    if (!options.isReady()) {
-      throw new SearchError(503, "service_unavailable_exception", "the broker is starting");
-    }
+    if (!options.isReady()) throw notReadyError();
     if (running >= options.searchConcurrencyMax) {
       options.metrics.searchesRejectedTotal.increment();
       const reason = `rejected: ${running} searches are running`;
@@ -183,7 +208,7 @@ function checkContentType(request: HttpRequest): void {
 }
 
 function welcome(version: string): HttpResponse {
-  const paths = ["/_search", "/{topic}/_search", "/metrics", "/health", "/ready"];
+  const paths = ["/_search", "/{topic}/_search", "/api/topics", "/metrics", "/health", "/ready"];
   return jsonResponse(200, { name: "chronik", version, paths });
 }
 
@@ -208,12 +233,4 @@ function splitTarget(target: string): readonly [path: string, parameters: string
   const question = relative.indexOf("?");
   if (question < 0) return [relative || "/", ""];
   return [relative.slice(0, question) || "/", relative.slice(question + 1)];
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw argumentError(`[${text}] is not percent-encoded correctly`);
-  }
 }

@@ -8,6 +8,7 @@ import type { SearchBackend } from "../../src/http/routes.ts";
 import { type HttpServer, type HttpServerOptions, startHttpServer } from "../../src/http/server.ts";
 import { topicNotFoundError } from "../../src/search/elasticsearch-error.ts";
 import type { SearchInput } from "../../src/search/search-input.ts";
+import { apiWithoutTopics } from "./memory-source.ts";
 
 const servers: HttpServer[] = [];
 afterAll(async () => {
@@ -30,6 +31,7 @@ async function start(options: Partial<HttpServerOptions> = {}) {
     bodyBytesLimit: 1000,
     searchConcurrencyMax: 2,
     search: echo,
+    api: apiWithoutTopics(),
     isReady: () => true,
     logger: silentLogger,
     clock: systemClock,

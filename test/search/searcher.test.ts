@@ -7,6 +7,7 @@ import { createMetrics } from "../../src/core/metrics.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { SearchError } from "../../src/search/elasticsearch-error.ts";
 import { createSearcher } from "../../src/search/searcher.ts";
+import { apiWithoutTopics } from "../http/memory-source.ts";
 import { SearchFixture } from "./search-fixture.ts";
 
 setDefaultTimeout(30_000);
@@ -115,6 +116,7 @@ test("searcher: over HTTP, with GET and a body, pretty, and with errors", async 
     bodyBytesLimit: 10_000,
     searchConcurrencyMax: 4,
     search: broker.searcher,
+    api: apiWithoutTopics(),
     metrics: createMetrics(),
     isReady: () => true,
     logger: silentLogger,

@@ -1,0 +1,81 @@
+/**
+ * The Worker thread that makes pages of records and tables, so that nothing is decompressed or decoded on the main
+ * thread. It reads batches through the main thread, which knows where they lie.
+ */
+
+import { systemClock } from "../core/clock.ts";
+import { lowerThreadPriority } from "../core/native.ts";
+import { SearchError } from "../search/elasticsearch-error.ts";
+import { apiErrorBodyOf } from "./api-error.ts";
+import type { TopicJob, TopicWorkerCommand, TopicWorkerReport } from "./topic-records-messages.ts";
+import { pageOfRecords } from "./topic-records-page.ts";
+import type { ReadBatches } from "./topic-records-walk.ts";
+import { pageOfTable } from "./topic-table-page.ts";
+
+declare const self: Worker;
+
+/** As searches: behind acks and fetches, before indexing. */
+const NICE = 5;
+/** Characters of a page's records. */
+const LENGTH_MAX = 8 * 1024 * 1024;
+/** For the batches that are merged, or the keys of a table. */
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
+/** A page of records is shorter then; a table, which has no parts, is given up. */
+const RECORDS_MS_MAX = 5_000;
+const TABLE_MS_MAX = 120_000;
+
+type Reply = Exclude<TopicWorkerCommand, { kind: "job" }>;
+
+/** What each job waits for, by its id. */
+const waits = new Map<number, (reply: Reply) => void>();
+
+lowerThreadPriority(NICE);
+self.onmessage = ({ data }: MessageEvent<TopicWorkerCommand>) => {
+  if (data.kind === "job")
+    void answer(data.id, data.job); // It never rejects.
+  else waits.get(data.id)?.(data);
+};
+
+async function answer(id: number, job: TopicJob): Promise<void> {
+  let status = 200;
+  let body: Uint8Array;
+  try {
+    body = await pageOf(job, readerOf(id));
+  } catch (thrown) {
+    const error =
+      thrown instanceof SearchError
+        ? thrown
+        : new SearchError(500, "search_phase_execution_exception", reasonOf(thrown));
+    status = error.status;
+    body = new TextEncoder().encode(`${JSON.stringify(apiErrorBodyOf(error))}\n`);
+  }
+  waits.delete(id);
+  report({ kind: "answer", id, status, body }, [body.buffer as ArrayBuffer]);
+}
+
+function pageOf(job: TopicJob, read: ReadBatches): Promise<Uint8Array> {
+  const limits = { heldBytesMax: HELD_BYTES_MAX, clock: systemClock };
+  if (job.kind === "records") {
+    const pageLimits = { ...limits, lengthMax: LENGTH_MAX, elapsedMsMax: RECORDS_MS_MAX };
+    return pageOfRecords(job, read, pageLimits);
+  }
+  return pageOfTable(job, read, { ...limits, keysMax: job.limit, elapsedMsMax: TABLE_MS_MAX });
+}
+
+/** Reads one stretch at a time. */
+function readerOf(id: number): ReadBatches {
+  return async (partition, stretch) => {
+    report({ kind: "read", id, partition, stretch });
+    const reply = await new Promise<Reply>((resolve) => waits.set(id, resolve));
+    if (reply.kind === "failed") throw new Error(reply.reason);
+    return reply.batches;
+  };
+}
+
+function report(message: TopicWorkerReport, transfer: readonly ArrayBuffer[] = []): void {
+  self.postMessage(message, { transfer: [...transfer] });
+}
+
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
