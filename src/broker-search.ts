@@ -15,6 +15,7 @@ import { type LogTiers, readBatchAt } from "./log/log-reader.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { createSearcher, searchIsOff } from "./search/searcher.ts";
 import { createWalIndexer } from "./search/wal-indexer.ts";
+import type { SegmentStore } from "./segment/segment-store.ts";
 import type { Wal } from "./wal/wal.ts";
 
 export interface SearchOptions {
@@ -25,6 +26,7 @@ export interface SearchOptions {
   readonly meta: MetaStore;
   /** What `/api` shows. */
   readonly source: RecordSource;
+  readonly segments: SegmentStore;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -45,7 +47,7 @@ const AGGREGATION_BYTES_MAX = 64 * 2 ** 20;
 const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
 
 export async function startSearch(options: SearchOptions): Promise<RunningSearch> {
-  const { config, source, metrics, clock, logger, version, isReady } = options;
+  const { config, source, segments, metrics, clock, logger, version, isReady } = options;
   const indexing = config.enableWalIndexing ? startIndexing(options) : undefined;
   const runner = new TopicJobRunner({ source, clock, logger });
   const reads = new TopicReads({ source, clock, run: (job) => runner.run(job) });
@@ -57,7 +59,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
       bodyBytesLimit: config.httpBodyBytesLimit,
       searchConcurrencyMax: config.searchConcurrencyMax,
       search: indexing?.searcher ?? searchIsOff,
-      api: { source, reads },
+      api: { source, reads, segmentStats: () => segments.index.stats() },
       metrics,
       isReady,
       logger,

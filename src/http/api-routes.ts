@@ -5,11 +5,13 @@
  *   GET /api/topics/{topic}              one of them
  *   GET /api/topics/{topic}/records      records from a point on: ?from= &to= &partition= &limit= &cursor=
  *   GET /api/topics/{topic}/table        latest record of each key: ?at= &key= &partition= &limit= &cursor=
+ *   GET /api/segments                    how many segments there are, and their bytes, by level
  *
  * Errors are `{ "error", "reason" }`.
  */
 
 import { nextTurn } from "../core/clock.ts";
+import type { SegmentIndexStats, SegmentSums } from "../segment/segment-counts.ts";
 import { noSuchTopic } from "./api-error.ts";
 import { percentDecoded } from "./percent-decoding.ts";
 import type { RecordSource, SourceTopic } from "./record-source.ts";
@@ -27,6 +29,7 @@ export interface ApiRoute {
 export interface ApiOwners {
   readonly source: RecordSource;
   readonly reads: TopicReads;
+  segmentStats(): SegmentIndexStats;
 }
 
 /** Others get a turn after so many partitions. */
@@ -34,10 +37,13 @@ const PARTITIONS_PER_TURN = 1_000;
 
 /** The route of a path; undefined if nothing is served there. */
 export function apiRouteOf(
-  { source, reads }: ApiOwners,
+  { source, reads, segmentStats }: ApiOwners,
   path: string,
   parameters: string,
 ): ApiRoute | undefined {
+  if (path === "/api/segments") {
+    return { name: path, answer: () => answerOf(JSON.stringify(statsShown(segmentStats()))) };
+  }
   const [, api, topics, encodedName, leaf, ...rest] = path.split("/");
   if (api !== "api" || topics !== "topics" || rest.length > 0) return undefined;
   if (encodedName === undefined) {
@@ -98,6 +104,24 @@ function topicShown(source: RecordSource, topic: SourceTopic): object {
     });
   }
   return { topic: name, topic_id: topicId, created: createdMs, ...total, partitions };
+}
+
+function statsShown(stats: SegmentIndexStats): object {
+  const levels = stats.byLevel.map(({ level, ...sums }) => ({ level, ...sumsShown(sums) }));
+  return { ...sumsShown(stats), levels };
+}
+
+function sumsShown(sums: SegmentSums): object {
+  return {
+    segment_count: sums.segmentCount,
+    range_count: sums.rangeCount,
+    object_bytes: sums.objectBytes,
+    data_bytes: sums.dataBytes,
+    dead_bytes: sums.deadBytes,
+    indexed_segment_count: sums.indexedSegmentCount,
+    document_count: sums.documentCount,
+    search_index_bytes: sums.searchIndexBytes,
+  };
 }
 
 function answerOf(json: string): TopicAnswer {

@@ -18,6 +18,7 @@ import {
 } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { randomUuid } from "../../src/protocol/uuid.ts";
+import { SegmentIndex } from "../../src/segment/segment-index.ts";
 
 /** What a test says of a record. */
 export interface TestRecord {
@@ -168,7 +169,8 @@ export function readsIn(source: RecordSource, heldBytesMax = 2 ** 20): TopicRead
 /** A broker's `/api` without topics. */
 export function apiWithoutTopics(): ApiOwners {
   const source = new MemorySource();
-  return { source, reads: readsIn(source) };
+  const segmentStats = () => new SegmentIndex().stats();
+  return { source, reads: readsIn(source), segmentStats };
 }
 
 function bytesOf(text: string | Uint8Array | null | undefined): Uint8Array | null {

@@ -123,6 +123,55 @@ test("api: reads beyond what may wait are 429, the others are answered", async (
   expect((await get("/api/topics/orders/table")).status).toBe(200);
 });
 
+test("api: segments are counted", async () => {
+  const { status, body } = await get("/api/segments");
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ segment_count: 0, object_bytes: 0, levels: [] });
+});
+
+test("api: records and tables over segments and the WAL", async () => {
+  const flags = ["--no-enable-wal-indexing", "--wal-indexing-interval-secs", "1"];
+  const sealing = await RunningBroker.start(...flags);
+  try {
+    using client = await PipelinedClient.connect(sealing.kafkaPort);
+    await client.createTopic("tiers", 2);
+    const url = `http://127.0.0.1:${sealing.httpPort}/api`;
+    const read = async (path: string) => JSON.parse(await (await fetch(url + path)).text());
+    const produce = async (from: number, to: number): Promise<void> => {
+      for (let index = from; index < to; index += 1) {
+        const value = Buffer.from(`${index}`.padEnd(20_000, "x"));
+        const key = Buffer.from(`k${index % 5}`);
+        const timestampMs = BASE_MS + index;
+        const record = { offset: 0, timestampMs, key, value, headers: [], attributes: 0 };
+        const batch = encodeBatch(batchOf([record]));
+        await client.produce("tiers", batch, { index: index % 2 });
+      }
+    };
+    await produce(0, 60);
+    for (let isSealed = false; !isSealed; ) {
+      const { segment_count: count } = await read("/segments");
+      isSealed = count > 0;
+      if (!isSealed) await Bun.sleep(20);
+    }
+    await produce(60, 100);
+    const shown: number[] = [];
+    for (let cursor = "", isAtEnd = false; !isAtEnd; ) {
+      const page = await read(`/topics/tiers/records?limit=7${cursor}`);
+      for (const { value } of page.records) shown.push(Number.parseInt(value, 10));
+      cursor = `&cursor=${page.cursor}`;
+      isAtEnd = page.at_end;
+    }
+    expect(shown).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    const at = BASE_MS + 50;
+    const table = await read(`/topics/tiers/table?at=${at}`);
+    expect(table.records.map(({ value }: { value: string }) => Number.parseInt(value, 10))).toEqual(
+      [50, 46, 47, 48, 49],
+    );
+  } finally {
+    await sealing.remove();
+  }
+});
+
 test("api: the same after a restart, without what was deleted", async () => {
   const before = await get("/api/topics/orders/records");
   await broker.stop();
