@@ -6,6 +6,7 @@ import type { Clock } from "./core/clock.ts";
 import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { TopicSummary } from "./http/cat-indices.ts";
 import type { RecordSource } from "./http/record-source.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { TopicReads } from "./http/topic-reads.ts";
@@ -65,6 +66,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
       logger,
       clock,
       version,
+      topics: () => topicSummaries(options),
     });
   try {
     const http = await startHttp();
@@ -79,6 +81,17 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
   } catch (thrown) {
     await indexing?.stop();
     throw listenFailureOf(thrown, config.bindAddr, config.httpPort);
+  }
+}
+
+function* topicSummaries({ meta, logs }: SearchOptions): Iterable<TopicSummary> {
+  for (const { topicId, name, partitionCount } of meta.topics()) {
+    let recordCount = 0;
+    for (let index = 0; index < partitionCount; index += 1) {
+      const log = logs.partition(topicId, index);
+      if (log !== undefined) recordCount += log.highWatermark - log.logStartOffset;
+    }
+    yield { topicId, name, partitionCount, recordCount };
   }
 }
 

@@ -8,6 +8,9 @@
  *   GET  /api/…                 topics and their records (`api-routes.ts`)
  *   GET|POST /_search           search over all topics
  *   GET|POST /{topics}/_search  search over some: names and patterns, separated by commas
+ *   GET|POST /_count, /{topics}/_count      how many records match
+ *   GET|POST /_msearch, /{topics}/_msearch  several searches at once
+ *   GET  /_cat/indices, /_cat/indices/{topics}  the topics
  *
  * Errors have Elasticsearch's shape on every path but those under /api.
  */
@@ -17,9 +20,11 @@ import type { Logger } from "../core/logger.ts";
 import { METRICS_CONTENT_TYPE } from "../core/metric-registry.ts";
 import type { Metrics } from "../core/metrics.ts";
 import { errorBodyOf, SearchError, type SearchErrorType } from "../search/elasticsearch-error.ts";
+import { multiSearch } from "../search/multi-search.ts";
 import type { SearchInput, SearchOutput } from "../search/search-input.ts";
 import { apiErrorBodyOf } from "./api-error.ts";
 import { type ApiOwners, type ApiRoute, apiRouteOf } from "./api-routes.ts";
+import { catIndices, type TopicSummary } from "./cat-indices.ts";
 import type { HttpResponse, RequestHandler } from "./connection.ts";
 import { percentDecoded } from "./percent-decoding.ts";
 import type { HttpRequest } from "./request-parser.ts";
@@ -39,6 +44,8 @@ export interface RouteOptions {
   /** Searches at a time, waiting ones included. Above it: 429. */
   readonly searchConcurrencyMax: number;
   readonly version: string;
+  /** All topics, to list them. */
+  readonly topics: () => Iterable<TopicSummary>;
 }
 
 const JSON_CONTENT_TYPE = "application/json";
@@ -99,7 +106,7 @@ export function responseOfFault(status: number, reason: string): HttpResponse {
 }
 
 function createRouteTable(options: RouteOptions): (path: string, parameters: string) => Route {
-  const search = createSearchAnswer(options);
+  const answers = createSearchAnswers(options);
   const fixed: Readonly<Record<string, Route>> = {
     "/": { name: "/", methods: READ_METHODS, answer: () => welcome(options.version) },
     "/health": {
@@ -121,26 +128,18 @@ function createRouteTable(options: RouteOptions): (path: string, parameters: str
       answer: () => ({
         status: 200,
         contentType: METRICS_CONTENT_TYPE,
-        body: new TextEncoder().encode(options.metrics.expose()),
+        body: encode(options.metrics.expose()),
       }),
     },
   };
   return (path, parameters) => {
     const route = Object.hasOwn(fixed, path) ? fixed[path] : undefined;
     if (route !== undefined) return route;
+    const found = searchRouteOf(path, parameters, answers) ?? catRouteOf(path, parameters, options);
+    if (found !== undefined) return found;
     const apiRoute = apiRouteOf(options.api, path, parameters);
     if (apiRoute !== undefined) return routeOfApi(apiRoute, options.isReady);
-    const [, topics, ...rest] = path.split("/");
-    const isAll = path === "/_search";
-    if (!isAll && (rest.length !== 1 || rest[0] !== "_search" || !topics)) {
-      throw new SearchError(404, "resource_not_found_exception", `nothing is served at [${path}]`);
-    }
-    return {
-      name: isAll ? "/_search" : "/{topics}/_search",
-      methods: SEARCH_METHODS,
-      answer: (request) =>
-        search(request, { topics: isAll ? undefined : percentDecoded(topics ?? ""), parameters }),
-    };
+    throw new SearchError(404, "resource_not_found_exception", `nothing is served at [${path}]`);
   };
 }
 
@@ -156,43 +155,87 @@ function routeOfApi({ name, answer }: ApiRoute, isReady: () => boolean): Route {
   };
 }
 
+/** The route of `/_search` and its like, for all topics or for those that the path begins with. */
+function searchRouteOf(
+  path: string,
+  parameters: string,
+  answers: ReadonlyMap<string, SearchAnswer>,
+): Route | undefined {
+  const [, first = "", second, ...rest] = path.split("/");
+  const api = second ?? first;
+  const answer = answers.get(api);
+  if (answer === undefined || rest.length > 0 || first === "") return undefined;
+  const topics = second === undefined ? undefined : percentDecoded(first);
+  return {
+    name: second === undefined ? `/${api}` : `/{topics}/${api}`,
+    methods: SEARCH_METHODS,
+    answer: (request) => answer(request, { topics, parameters }),
+  };
+}
+
+function catRouteOf(path: string, parameters: string, options: RouteOptions): Route | undefined {
+  const [, root, name, topics, ...rest] = path.split("/");
+  if (root !== "_cat" || name !== "indices" || rest.length > 0) return undefined;
+  return {
+    name: "/_cat/indices",
+    methods: READ_METHODS,
+    answer: () => {
+      const expression = topics ? percentDecoded(topics) : undefined;
+      const { isJson, text } = catIndices(expression, parameters, options.topics());
+      const contentType = isJson ? JSON_CONTENT_TYPE : "text/plain; charset=UTF-8";
+      return { status: 200, contentType, body: encode(text), headers: PRODUCT_HEADERS };
+    },
+  };
+}
+
 /** Its errors are not Elasticsearch's. A topic may be called "api", too. */
 function isApiPath(path: string): boolean {
-  return path.startsWith("/api/") && !path.endsWith("/_search");
+  return path.startsWith("/api/") && !/\/_(search|count|msearch)$/.test(path);
 }
 
 function notReadyError(): SearchError {
   return new SearchError(503, "service_unavailable_exception", "the broker is starting");
 }
 
+type SearchAnswer = (
+  request: HttpRequest,
+  input: Pick<SearchInput, "topics" | "parameters">,
+) => Promise<HttpResponse>;
+
+/** What answers each kind of search; one limit counts them all. */
+function createSearchAnswers(options: RouteOptions): ReadonlyMap<string, SearchAnswer> {
+  const { search: backend, clock } = options;
+  const search = (input: SearchInput) => backend.search(input);
+  const limited = createSearchAnswer(options);
+  return new Map<string, SearchAnswer>([
+    ["_search", limited(search)],
+    ["_count", limited((input) => search({ ...input, api: "count" }))],
+    ["_msearch", limited((input) => multiSearch(input, { search, clock }))],
+  ]);
+}
+
 function createSearchAnswer(options: RouteOptions) {
   let running = 0;
-  return async (
-    request: HttpRequest,
-    { topics, parameters }: Pick<SearchInput, "topics" | "parameters">,
-  ): Promise<HttpResponse> => {
-    checkContentType(request);
-    if (!options.isReady()) throw notReadyError();
-    if (running >= options.searchConcurrencyMax) {
-      options.metrics.searchesRejectedTotal.increment();
-      const reason = `rejected: ${running} searches are running`;
-      throw new SearchError(429, "es_rejected_execution_exception", reason);
-    }
-    running += 1;
-    const startMs = options.clock.monotonicMs();
-    try {
-      const { status, body } = await options.search.search({
-        topics,
-        parameters,
-        body: request.body,
-      });
-      return { status, contentType: JSON_CONTENT_TYPE, body, headers: PRODUCT_HEADERS };
-    } finally {
-      running -= 1;
-      const elapsedMs = options.clock.monotonicMs() - startMs;
-      options.metrics.searchLatencySeconds.observe(elapsedMs / 1000);
-    }
-  };
+  return (run: (input: SearchInput) => Promise<SearchOutput>): SearchAnswer =>
+    async (request, { topics, parameters }) => {
+      checkContentType(request);
+      if (!options.isReady()) throw notReadyError();
+      if (running >= options.searchConcurrencyMax) {
+        options.metrics.searchesRejectedTotal.increment();
+        const reason = `rejected: ${running} searches are running`;
+        throw new SearchError(429, "es_rejected_execution_exception", reason);
+      }
+      running += 1;
+      const startMs = options.clock.monotonicMs();
+      try {
+        const { status, body } = await run({ topics, parameters, body: request.body });
+        return { status, contentType: JSON_CONTENT_TYPE, body, headers: PRODUCT_HEADERS };
+      } finally {
+        running -= 1;
+        const elapsedMs = options.clock.monotonicMs() - startMs;
+        options.metrics.searchLatencySeconds.observe(elapsedMs / 1000);
+      }
+    };
 }
 
 /** A body of another type would be misread. */
@@ -208,7 +251,8 @@ function checkContentType(request: HttpRequest): void {
 }
 
 function welcome(version: string): HttpResponse {
-  const paths = ["/_search", "/{topic}/_search", "/api/topics", "/metrics", "/health", "/ready"];
+  const apis = ["_search", "_count", "_msearch"].flatMap((api) => [`/${api}`, `/{topic}/${api}`]);
+  const paths = [...apis, "/_cat/indices", "/api/topics", "/metrics", "/health", "/ready"];
   return jsonResponse(200, { name: "chronik", version, paths });
 }
 
@@ -222,7 +266,7 @@ function jsonResponse(status: number, body: object): HttpResponse {
   return {
     status,
     contentType: JSON_CONTENT_TYPE,
-    body: new TextEncoder().encode(`${JSON.stringify(body)}\n`),
+    body: encode(`${JSON.stringify(body)}\n`),
     headers: PRODUCT_HEADERS,
   };
 }
@@ -233,4 +277,8 @@ function splitTarget(target: string): readonly [path: string, parameters: string
   const question = relative.indexOf("?");
   if (question < 0) return [relative || "/", ""];
   return [relative.slice(0, question) || "/", relative.slice(question + 1)];
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
 }

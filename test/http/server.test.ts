@@ -36,6 +36,7 @@ async function start(options: Partial<HttpServerOptions> = {}) {
     logger: silentLogger,
     clock: systemClock,
     version: "1.2.3",
+    topics: () => [],
     metrics,
     ...options,
   });
@@ -81,6 +82,37 @@ test("http: GET with a body reaches the search, as do path and parameters", asyn
     '{"topics":"a,b*","parameters":"q=x%20y","body":"{}"}',
     '{"parameters":"","body":"1"}',
   ]);
+});
+
+test("http: counts, several searches and the list of topics have their paths", async () => {
+  const search: SearchBackend = {
+    search: async ({ api = "search", topics = "all" }) => ({
+      status: 200,
+      body: encode(JSON.stringify({ api, topics })),
+    }),
+  };
+  const topic = { topicId: "id", name: "orders", partitionCount: 2, recordCount: 5 };
+  const { url } = await start({ search, topics: () => [topic] });
+  const json = async (path: string, body?: string) => {
+    const headers = { "Content-Type": "application/x-ndjson" };
+    const request = body === undefined ? {} : { method: "POST", body, headers };
+    return await (await fetch(url + path, request)).json();
+  };
+  expect(await json("/_count")).toEqual({ api: "count", topics: "all" });
+  expect(await json("/a,b/_count")).toEqual({ api: "count", topics: "a,b" });
+  expect(await json("/a/_msearch", '{"index":"b"}\n{}\n{}\n{}\n')).toMatchObject({
+    responses: [
+      { api: "search", topics: "b", status: 200 },
+      { api: "search", topics: "a", status: 200 },
+    ],
+  });
+  expect((await fetch(`${url}/_msearch`, { method: "POST", body: "x" })).status).toBe(400);
+  expect(await (await fetch(`${url}/_cat/indices?h=index,pri`)).text()).toBe("orders 2\n");
+  expect(await json("/_cat/indices/orders?format=json&h=docs.count")).toEqual([
+    { "docs.count": "5" },
+  ]);
+  expect((await fetch(`${url}/_cat/indices/nope`)).status).toBe(404);
+  expect((await fetch(`${url}/_cat/nope`)).status).toBe(404);
 });
 
 test("http: health, readiness, metrics and the list of paths", async () => {

@@ -122,6 +122,7 @@ test("searcher: over HTTP, with GET and a body, pretty, and with errors", async 
     logger: silentLogger,
     clock: systemClock,
     version: "test",
+    topics: () => [],
   });
   const url = `http://127.0.0.1:${http.port}`;
   const curl = async (...parameters: string[]) => {
