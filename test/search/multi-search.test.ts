@@ -38,7 +38,7 @@ async function run(text: string, topics?: string, parameters = ""): Promise<Mult
   return JSON.parse(new TextDecoder().decode(output.body));
 }
 
-const LOST = '{"query":{"match":{"_value":"lost"}},"sort":"_offset"}';
+const LOST = '{"query":{"match":{"_value":"lost"}},"sort":["_topic","_offset"]}';
 
 test("msearch: each search has its own topics, answer, status and error", async () => {
   const { took, responses } = await run(
