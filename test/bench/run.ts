@@ -29,6 +29,7 @@ import {
   writeResults,
 } from "./results.ts";
 import { SEGMENT_INDEX } from "./segment-index.ts";
+import { SEGMENT_WORKLOADS } from "./segment-workloads.ts";
 import { START_WORKLOADS } from "./start-workloads.ts";
 import type { Context, Outcome, Workload } from "./workload.ts";
 
@@ -41,6 +42,7 @@ const WORKLOADS: readonly Workload[] = [
   FRESHNESS,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
+  ...SEGMENT_WORKLOADS,
 ];
 
 const { values: options } = parseArgs({
