@@ -13,25 +13,15 @@ import {
   type SealedRange,
 } from "../log/sealed-log.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
-import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import { ArchiveReader } from "./archive-reader.ts";
 import { LocalFileSource } from "./archive-source.ts";
+import { RangeReader, READ_OVERHEAD_BYTES } from "./range-reader.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
 import { type FoundRange, SegmentIndex } from "./segment-index.ts";
-import { offsetSince, positionOfOffset, ROW_BYTES, ROW_INTERVAL_BYTES } from "./segment-layout.ts";
-import {
-  BATCHES_CHUNK_BYTES,
-  BATCHES_NAME,
-  OFFSETS_NAME,
-  segmentFileName,
-} from "./segment-writer.ts";
+import { segmentFileName } from "./segment-writer.ts";
 
 /** Segments whose files stay open. */
 const OPEN_SEGMENTS_MAX = 64;
-/** Of rows of `offsets.bin` that are kept. */
-const ROWS_CACHE_BYTES = 4 * 1024 * 1024;
-const BATCH_HEADER_BYTES = 61;
-
 export interface SegmentStoreOptions {
   readonly disk: Disk;
   /** Where the segments lie. */
@@ -54,16 +44,14 @@ interface OpenSegment {
 
 /** Owns the index of segments and their open files. */
 export class SegmentStore implements SealedLog {
-  /** A read takes the compressed chunks beside what is in them, and a part of a chunk on both sides. */
-  readonly readOverheadBytes = 4 * BATCHES_CHUNK_BYTES;
+  readonly readOverheadBytes = READ_OVERHEAD_BYTES;
   readonly index: SegmentIndex;
   readonly directory: string;
   readonly #disk: Disk;
   readonly #logger: Logger;
   /** In the order of use, the latest last. */
   readonly #open = new Map<string, Promise<OpenSegment>>();
-  readonly #rows = new Map<string, Uint8Array>();
-  #rowsBytes = 0;
+  readonly #ranges = new RangeReader();
   readonly #pins = new Map<string, number>();
   /** No longer registered; their objects go when nobody reads them. */
   readonly #doomed = new Set<string>();
@@ -104,16 +92,14 @@ export class SegmentStore implements SealedLog {
   }
 
   async startSince(range: SealedRange, timestampMs: number): Promise<number> {
-    return await this.#reading(range, async (found, reader) => {
-      if (found.rowCount === 0) return found.startOffset;
-      const rows = await this.#rowsOf(found, reader);
-      return offsetSince(rows, timestampMs) ?? found.startOffset;
-    });
+    return await this.#reading(range, (found, archive) =>
+      this.#ranges.startSince(found, archive, timestampMs),
+    );
   }
 
   async read(range: SealedRange, offset: number, maxBytes: number): Promise<Uint8Array> {
-    return await this.#reading(range, (found, reader) =>
-      this.#readBatches(found, reader, { offset, maxBytes }),
+    return await this.#reading(range, (found, archive) =>
+      this.#ranges.read(found, archive, { offset, maxBytes }),
     );
   }
 
@@ -172,62 +158,6 @@ export class SegmentStore implements SealedLog {
     }
   }
 
-  async #readBatches(
-    range: FoundRange,
-    reader: ArchiveReader,
-    { offset, maxBytes }: { readonly offset: number; readonly maxBytes: number },
-  ): Promise<Uint8Array> {
-    let position = range.position;
-    if (range.rowCount > 0 && offset > range.startOffset) {
-      position = positionOfOffset(await this.#rowsOf(range, reader), offset);
-    }
-    const end = range.position + range.sizeBytes;
-    const wantedBytes = Math.min(end - position, maxBytes + ROW_INTERVAL_BYTES);
-    let bytes = await reader.read(BATCHES_NAME, position, wantedBytes);
-    let start = 0;
-    // Up to a row's interval of batches before the offset, more only if one of them is large.
-    for (;;) {
-      bytes = await this.#extended(range, reader, { bytes, position, start });
-      const header = readBatchHeader(bytes, start);
-      if (header.baseOffset + header.lastOffsetDelta >= offset) break;
-      start += header.sizeBytes;
-      if (position + start >= end) return bytes.subarray(0, 0);
-    }
-    const batches = wholeBatches(bytes, start, maxBytes);
-    if (batches.length > 0) return batches;
-    // One batch that is larger than what was asked for.
-    const { sizeBytes } = readBatchHeader(bytes, start);
-    return wholeBatches(await reader.read(BATCHES_NAME, position + start, sizeBytes), 0, sizeBytes);
-  }
-
-  /** `bytes`, read on if the header at `start` is not whole. */
-  async #extended(
-    range: FoundRange,
-    reader: ArchiveReader,
-    { bytes, position, start }: { bytes: Uint8Array; position: number; start: number },
-  ): Promise<Uint8Array> {
-    if (start + BATCH_HEADER_BYTES <= bytes.length) return bytes;
-    const end = range.position + range.sizeBytes;
-    const lengthBytes = Math.min(end - position, start + 2 * ROW_INTERVAL_BYTES);
-    return await reader.read(BATCHES_NAME, position, lengthBytes);
-  }
-
-  async #rowsOf(range: FoundRange, reader: ArchiveReader): Promise<Uint8Array> {
-    const key = `${range.segmentId}/${range.topicId}/${range.partition}`;
-    const { rowStart, rowCount } = range;
-    const rows =
-      this.#rows.get(key) ??
-      (await reader.read(OFFSETS_NAME, rowStart * ROW_BYTES, rowCount * ROW_BYTES));
-    if (!this.#rows.delete(key)) this.#rowsBytes += rows.length;
-    this.#rows.set(key, rows);
-    for (const [oldKey, old] of this.#rows) {
-      if (this.#rowsBytes <= ROWS_CACHE_BYTES || oldKey === key) break;
-      this.#rows.delete(oldKey);
-      this.#rowsBytes -= old.length;
-    }
-    return rows;
-  }
-
   async #opened({ segmentId, lengthBytes }: FoundRange): Promise<OpenSegment> {
     let opening = this.#open.get(segmentId);
     this.#open.delete(segmentId);
@@ -283,17 +213,4 @@ export class SegmentStore implements SealedLog {
       this.#logger.warn("segment_not_removed", { segmentId, reason: String(thrown) });
     }
   }
-}
-
-/** The whole batches from `start` on that are within `maxBytes`, every CRC checked; none if not even one is. */
-function wholeBatches(bytes: Uint8Array, start: number, maxBytes: number): Uint8Array {
-  let end = start;
-  while (end + BATCH_HEADER_BYTES <= bytes.length) {
-    const { sizeBytes } = readBatchHeader(bytes, end);
-    const isOver = end > start && end + sizeBytes - start > maxBytes;
-    if (end + sizeBytes > bytes.length || isOver) break;
-    verifyBatch(bytes, end, end + sizeBytes);
-    end += sizeBytes;
-  }
-  return bytes.subarray(start, end);
 }
