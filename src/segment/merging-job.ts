@@ -1,7 +1,8 @@
 /**
  * Copies live batches of segments into new ones, without opening them: offsets and bytes stay as they are. Two
  * passes, as when sealing: the first reads the batches' headers and lays the segment out, the second checks every
- * CRC and copies. Memory: 32 MiB whatever the size, and some 150 bytes for each range of a partition.
+ * CRC and copies. Then come the search indexes. Memory: some 16 MiB whatever the size, and about 150 bytes for each
+ * range of a partition; what merging search indexes takes is the shim's.
  */
 
 import { assert } from "../core/assert.ts";
@@ -10,14 +11,20 @@ import { batchesIn, readBatchHeader, verifyBatch } from "../protocol/record-batc
 import type { ChunkCompression } from "./archive-writer.ts";
 import { storedMemberBytes, writeDeflatedMember } from "./gzip-member.ts";
 import { MergingInput, Scratch } from "./merging-input.ts";
-import { decodePieces, type MergeCommand, type MergeOutput } from "./merging-messages.ts";
+import {
+  decodePieces,
+  type MergeCommand,
+  type MergedSegments,
+  type MergeOutput,
+} from "./merging-messages.ts";
 import type { MergePiece } from "./merging-plan.ts";
+import { MergingSearchIndexes } from "./merging-search-index.ts";
 import type { PartitionRange, SegmentFacts } from "./segment-facts.ts";
 import { type SegmentLayout, SegmentLayoutBuilder } from "./segment-layout.ts";
 import { segmentFileName, writeSegment } from "./segment-writer.ts";
 
 /** Writes the outputs one after another. A failed attempt leaves none. */
-export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<SegmentFacts[]> {
+export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<MergedSegments> {
   const inputs: MergingInput[] = [];
   const segments: SegmentFacts[] = [];
   try {
@@ -27,7 +34,7 @@ export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<
     for (const output of command.outputs) {
       segments.push(await mergeSegment(disk, { command, output, inputs }));
     }
-    return segments;
+    return await withSearchIndexes(disk, command, segments);
   } catch (thrown) {
     for (const { segmentId } of segments) {
       await disk.remove(`${command.directory}/${segmentFileName(segmentId)}`);
@@ -35,6 +42,27 @@ export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<
     throw thrown;
   } finally {
     for (const input of inputs) await input.close();
+  }
+}
+
+/** Without an index of every input there is none of any output: it is made from the batches later. */
+async function withSearchIndexes(
+  disk: Disk,
+  { inputs, directory }: MergeCommand,
+  segments: readonly SegmentFacts[],
+): Promise<MergedSegments> {
+  if (inputs.some(({ documentCount }) => documentCount === null)) return { segments };
+  const indexes = new MergingSearchIndexes(disk, directory);
+  const indexed = [...segments];
+  try {
+    for (const input of inputs) indexes.open(input);
+    for (const [place, facts] of segments.entries()) indexed[place] = await indexes.addTo(facts);
+    return { segments: indexed };
+  } catch (thrown) {
+    // Those that have got theirs keep it.
+    return { segments: indexed, indexFault: String(thrown) };
+  } finally {
+    indexes.close();
   }
 }
 

@@ -8,7 +8,8 @@ import type { SegmentFacts } from "./segment-facts.ts";
 export interface MergeInput {
   readonly segmentId: string;
   readonly lengthBytes: number;
-  readonly hasSearchIndex: boolean;
+  /** Of its search index; null if it has none yet. */
+  readonly documentCount: number | null;
 }
 
 /** A segment that is written. */
@@ -31,8 +32,14 @@ export interface MergeCommand {
   readonly outputs: readonly MergeOutput[];
 }
 
+export interface MergedSegments {
+  readonly segments: readonly SegmentFacts[];
+  /** Why they have no search index, where all inputs had one. */
+  readonly indexFault?: string;
+}
+
 export type MergeReport =
-  | { readonly kind: "merged"; readonly segments: readonly SegmentFacts[] }
+  | ({ readonly kind: "merged" } & MergedSegments)
   /** Nothing is left of the attempt. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -49,7 +56,7 @@ export function commandOf(
     inputs: plan.inputs.map(({ segmentId, lengthBytes, searchIndex }) => ({
       segmentId,
       lengthBytes,
-      hasSearchIndex: searchIndex !== null,
+      documentCount: searchIndex?.documentCount ?? null,
     })),
     outputs: plan.outputs.map((output) => ({ ...output, pieces: encodePieces(output.pieces) })),
   };

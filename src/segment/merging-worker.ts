@@ -19,7 +19,7 @@ self.onmessage = (event: MessageEvent<MergeCommand>) => {
 
 async function merge(command: MergeCommand): Promise<MergeReport> {
   try {
-    return { kind: "merged", segments: await mergeSegments(systemDisk, command) };
+    return { kind: "merged", ...(await mergeSegments(systemDisk, command)) };
   } catch (thrown) {
     return { kind: "failed", reason: thrown instanceof Error ? thrown.message : String(thrown) };
   }

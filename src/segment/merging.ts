@@ -241,6 +241,8 @@ export class Merging {
       const report = await run(commandOf(plan, { directory, createdMs: clock.nowMs() }));
       if (report.kind === "failed") throw new Error(report.reason);
       added = report.segments;
+      const { indexFault } = report;
+      if (indexFault !== undefined) logger.warn("search_index_not_merged", { reason: indexFault });
     }
     const change = { added, removedIds: segmentIds };
     // What was registered in part or not at all, only a restart knows: objects are not touched if it fails.

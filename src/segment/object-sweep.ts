@@ -5,9 +5,10 @@
  */
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
-import { type Disk, DiskError } from "../core/disk.ts";
+import { type Disk, DiskError, removeTree } from "../core/disk.ts";
 import type { Logger } from "../core/logger.ts";
 import { UUID_BYTES } from "../protocol/uuid.ts";
+import { segmentIdOfIndexDirectory } from "./merging-search-index.ts";
 import { segmentIdOfName } from "./segment-writer.ts";
 
 export interface ObjectSweepOptions {
@@ -76,14 +77,15 @@ export class ObjectSweep {
     let deletedCount = 0;
     let foundCount = 0;
     for (const name of await disk.list(directory)) {
-      const segmentId = segmentIdOfName(name);
+      const segmentId = segmentIdOfName(name) ?? segmentIdOfIndexDirectory(name);
       if (segmentId === undefined || !ID_BYTES.test(segmentId) || this.#isNeeded(segmentId))
         continue;
       foundCount += 1;
       const path = `${directory}/${name}`;
       if (!(await this.#isOld(path)) || this.#isNeeded(segmentId)) continue;
       if (!this.#options.hasRegistrations()) continue;
-      await removeIfThere(disk, path);
+      if (segmentIdOfIndexDirectory(name) === undefined) await removeIfThere(disk, path);
+      else await removeTree(path);
       deletedCount += 1;
       logger.info("object_swept", { segmentId });
     }

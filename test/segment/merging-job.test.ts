@@ -168,7 +168,7 @@ class History {
       newSegmentId: nextSegmentId,
     });
     const place = { directory: this.#directory, createdMs: 5 };
-    const added = await mergeSegments(systemDisk, commandOf(plan, place));
+    const { segments: added } = await mergeSegments(systemDisk, commandOf(plan, place));
     this.#index.apply({ added, removedIds: inputs.map(({ segmentId }) => segmentId) });
     for (const { segmentId } of inputs) {
       await systemDisk.remove(join(this.#directory, segmentFileName(segmentId)));

@@ -157,7 +157,7 @@ export class MergingWorld {
 async function runHere(disk: Disk, command: MergeCommand): Promise<MergeReport> {
   await nextTurn();
   try {
-    return { kind: "merged", segments: await mergeSegments(disk, command) };
+    return { kind: "merged", ...(await mergeSegments(disk, command)) };
   } catch (thrown) {
     return { kind: "failed", reason: String(thrown) };
   }

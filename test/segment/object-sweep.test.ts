@@ -22,6 +22,10 @@ test("sweep: unknown objects that are old go; registered, used, young and foreig
     const young = await world.file({ ageMs: HOUR_MS - 1 });
     await world.file({ ageMs: HOUR_MS });
     await world.file({ ageMs: 9 * HOUR_MS });
+    const path = join(directory, `${randomUuid()}.index`);
+    await systemDisk.createDirectory(path);
+    await (await systemDisk.create(join(path, "meta.json"), 1)).close();
+    await utimes(path, 1, 1);
     await world.file({ ageMs: 9 * HOUR_MS, name: "notes.txt" });
     await world.file({ ageMs: 9 * HOUR_MS, name: "backup.tar.gz" });
     await world.sweepOnce();
@@ -29,7 +33,7 @@ test("sweep: unknown objects that are old go; registered, used, young and foreig
     expect(await systemDisk.list(directory)).toEqual(
       [...kept, "backup.tar.gz", "notes.txt"].sort(),
     );
-    expect(world.events.filter((event) => event === "object_swept").length).toBe(2);
+    expect(world.events.filter((event) => event === "object_swept").length).toBe(3);
   }));
 
 test("sweep: it looks again every hour, until it is stopped", () =>
