@@ -8,7 +8,7 @@ export const BOOTSTRAP_OPTION: OptionSpec = {
   kind: "text",
   short: "b",
   value: "HOST:PORT",
-  help: `Brokers, separated by commas; ${BOOTSTRAP_DEFAULT}.`,
+  help: `Brokers, separated by commas [default ${BOOTSTRAP_DEFAULT}].`,
 };
 
 export const HTTP_DEFAULT = "http://127.0.0.1:6092";
@@ -16,5 +16,5 @@ export const HTTP_DEFAULT = "http://127.0.0.1:6092";
 export const HTTP_OPTION: OptionSpec = {
   kind: "text",
   value: "URL",
-  help: `The broker's HTTP port; ${HTTP_DEFAULT}.`,
+  help: `The broker's HTTP port [default ${HTTP_DEFAULT}].`,
 };

@@ -17,7 +17,12 @@ const USAGE: Usage = {
   ],
   options: {
     bootstrap: BOOTSTRAP_OPTION,
-    from: { kind: "text", short: "o", value: "POSITION", help: "Where to begin; beginning." },
+    from: {
+      kind: "text",
+      short: "o",
+      value: "POSITION",
+      help: "Where to begin [default beginning].",
+    },
     partition: { kind: "text", short: "p", value: "N", help: "Only this one." },
     max: { kind: "text", short: "n", value: "N", help: "End after so many records." },
     "exit-at-end": {
@@ -29,7 +34,7 @@ const USAGE: Usage = {
       kind: "text",
       short: "f",
       value: "TEXT",
-      help: `How to print a record; ${FORMAT_DEFAULT}`,
+      help: `How to print a record [default ${FORMAT_DEFAULT}].`,
     },
     json: { kind: "flag", short: "J", help: "One JSON object a line." },
   },

@@ -10,6 +10,8 @@ import { dateText } from "./record-format.ts";
 import type { Subcommand } from "./subcommands.ts";
 import type { Terminal } from "./terminal.ts";
 
+const SIZE_DEFAULT = 10;
+
 const USAGE: Usage = {
   forms: ["TEXT [--topic NAME] [--from TIME] [--to TIME] [--size N] [--json]"],
   options: {
@@ -22,7 +24,7 @@ const USAGE: Usage = {
     },
     from: { kind: "text", short: "o", value: "TIME", help: "Only records at or after this time." },
     to: { kind: "text", value: "TIME", help: "Only records before this time." },
-    size: { kind: "text", short: "n", value: "N", help: "Hits at most; 10." },
+    size: { kind: "text", short: "n", value: "N", help: `Hits at most [default ${SIZE_DEFAULT}].` },
     json: { kind: "flag", short: "J", help: "One JSON object a line." },
   },
   notes: `TEXT: words that must all occur in key, value or headers; "a phrase", a OR b, NOT c, wild*, field:value as in
@@ -34,7 +36,6 @@ A hit is one line: time, topic/partition/offset, key, value. A record is found a
 `,
 };
 
-const SIZE_DEFAULT = 10;
 const SIZE_MAX = 1_000_000;
 /** Line feeds and other control characters would break the line, or the terminal. */
 const CONTROL_CHARACTERS = /\p{Cc}+/gu;

@@ -23,12 +23,12 @@ const USAGE: Usage = {
       kind: "text",
       short: "p",
       value: "N",
-      help: "Of the new topic; the broker's default.",
+      help: "Of the new topic [default: the broker's].",
     },
     "replication-factor": {
       kind: "text",
       value: "N",
-      help: "Of the new topic; the broker's default.",
+      help: "Of the new topic [default: the broker's].",
     },
     config: {
       kind: "list",
