@@ -13,6 +13,7 @@ import { mergeSegments } from "../../src/segment/merging-job.ts";
 import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
 import type { SegmentFacts } from "../../src/segment/segment-facts.ts";
 import { SegmentIndex } from "../../src/segment/segment-index.ts";
+import { SegmentStore } from "../../src/segment/segment-store.ts";
 import { segmentFileName } from "../../src/segment/segment-writer.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { expectAllSealed, expectSound, type SealedWorld } from "./merging-fixture.ts";
@@ -45,21 +46,20 @@ export class MergingWorld {
   readonly registered: MergedChange[];
   readonly purgeIds: string[] = [];
   readonly #options: MergingWorldOptions;
-  readonly #pins = new Map<string, number>();
   readonly #deletedTopicIds = new Set<string>();
   readonly #logStartOffsets = new Map<string, number>();
-  readonly #doomed = new Set<string>();
-  #removals: Promise<void> = Promise.resolve();
+  readonly #store: SegmentStore;
 
   constructor(options: MergingWorldOptions) {
     this.#options = options;
     const note = (event: string) => this.events.push(event);
     const logger: Logger = { ...silentLogger, info: note, error: note };
     const { disk, directory } = options;
+    this.#store = new SegmentStore({ disk, directory, logger }, this.index);
     this.registered = [...(options.registered ?? [])];
     this.merging = new Merging({
       index: this.index,
-      store: { pin: (segmentId) => this.pin(segmentId), remove: (id) => this.#remove(id) },
+      store: this.#store,
       directory,
       disk,
       run: options.run ?? ((command) => runHere(disk, command)),
@@ -89,7 +89,8 @@ export class MergingWorld {
   async mergeAll(): Promise<void> {
     this.merging.start();
     await this.merging.whenIdle();
-    await this.#removals;
+    // It waits for what is being deleted.
+    await this.#store.close();
   }
 
   segments(): SegmentFacts[] {
@@ -108,11 +109,7 @@ export class MergingWorld {
   }
 
   pin(segmentId: string): () => void {
-    this.#pins.set(segmentId, (this.#pins.get(segmentId) ?? 0) + 1);
-    return () => {
-      this.#pins.set(segmentId, (this.#pins.get(segmentId) ?? 0) - 1);
-      this.#removeIfFree(segmentId);
-    };
+    return this.#store.pin(segmentId);
   }
 
   /** Names of the objects that are registered, sorted. */
@@ -138,19 +135,6 @@ export class MergingWorld {
   #apply(change: MergedChange): void {
     this.index.apply(change);
     this.merging.apply(change);
-  }
-
-  #remove(segmentId: string): void {
-    this.#doomed.add(segmentId);
-    this.#removeIfFree(segmentId);
-  }
-
-  #removeIfFree(segmentId: string): void {
-    if (!this.#doomed.has(segmentId) || (this.#pins.get(segmentId) ?? 0) > 0) return;
-    this.#doomed.delete(segmentId);
-    const { disk, directory } = this.#options;
-    const path = `${directory}/${segmentFileName(segmentId)}`;
-    this.#removals = this.#removals.then(() => disk.remove(path));
   }
 }
 
