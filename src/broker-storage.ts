@@ -4,7 +4,6 @@
  * the other direction.
  */
 
-import { join } from "node:path";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Disk, DiskLock } from "./core/disk.ts";
@@ -20,6 +19,7 @@ import { LogManager } from "./log/log-manager.ts";
 import type { LogTiers } from "./log/log-reader.ts";
 import { type BrokerIdentity, closeIdentity, openIdentity } from "./meta/broker-identity.ts";
 import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
+import { pathsOf } from "./meta/data-directory.ts";
 import { LocalMetaStore } from "./meta/local-meta-store.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { readBatchHeader } from "./protocol/record-batch.ts";
@@ -38,10 +38,6 @@ import { ENTRY_VERSION_LEGACY } from "./wal/wal-format.ts";
 
 /** Least share of memory for the index of batches that are still in the WAL. */
 const BATCH_INDEX_BYTES_MAX_MIN = 16 * 2 ** 20;
-
-const META_FILE = "meta.checkpoint";
-const LOGS_FILE = "logs.checkpoint";
-const SEGMENTS_FILE = "segments.index";
 
 export interface StorageOptions {
   readonly config: Config;
@@ -76,7 +72,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const { config, disk } = options;
   const { dataDir } = config;
   await disk.createDirectory(dataDir);
-  const lock = disk.lock(join(dataDir, "lock"));
+  const lock = disk.lock(pathsOf(dataDir).lock);
   try {
     await loadNative({ fallbackDirectory: dataDir });
     return await openLocked(options, lock);
@@ -90,9 +86,9 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   const { config, disk, clock, logger } = options;
   const { dataDir } = config;
   const stored = await openIdentity(disk, dataDir);
-  const directory = join(dataDir, "segments");
+  const directory = pathsOf(dataDir).segments;
   await disk.createDirectory(directory);
-  const saved = await loadSegmentIndex(disk, join(dataDir, SEGMENTS_FILE));
+  const saved = await loadSegmentIndex(disk, pathsOf(dataDir).segmentIndex);
   const { index, coveredEnd } = saved ?? { index: new SegmentIndex(), coveredEnd: 0 };
   const segments = new SegmentStore({ disk, directory, logger }, index);
   const logs = new LogManager({
@@ -103,7 +99,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   });
   const meta = new LocalMetaStore();
   applyTo({ meta, logs, segments });
-  await readCheckpoint(disk, join(dataDir, META_FILE), meta);
+  await readCheckpoint(disk, pathsOf(dataDir).metaCheckpoint, meta);
   const wal = await recover(options, { logs, meta }, coveredEnd);
   for (const topicId of [...index.topicIds()]) {
     if (meta.topicById(topicId) === undefined) index.deleteTopic(topicId);
@@ -188,7 +184,7 @@ async function recover(
 ): Promise<Wal> {
   const { disk, config } = options;
   const covered = new Map<string, number>();
-  for (const partition of await readLogCheckpoint(disk, join(config.dataDir, LOGS_FILE))) {
+  for (const partition of await readLogCheckpoint(disk, pathsOf(config.dataDir).logCheckpoint)) {
     logs.restore(partition, partition.state);
     covered.set(placeKeyOf(partition), partition.coveredEnd);
   }
@@ -221,12 +217,12 @@ function createCheckpoint(
     const { version } = index;
     const segmentsEnd = meta.appliedEnd;
     if (version !== savedVersion) {
-      const path = join(dataDir, SEGMENTS_FILE);
+      const path = pathsOf(dataDir).segmentIndex;
       await saveSegmentIndex(disk, path, { index, coveredEnd: segmentsEnd });
       savedVersion = version;
     }
-    const logsEnd = await writeLogCheckpoint(disk, join(dataDir, LOGS_FILE), { logs, wal });
-    await writeCheckpoint(disk, join(dataDir, META_FILE), meta);
+    const logsEnd = await writeLogCheckpoint(disk, pathsOf(dataDir).logCheckpoint, { logs, wal });
+    await writeCheckpoint(disk, pathsOf(dataDir).metaCheckpoint, meta);
     return Math.min(segmentsEnd, logsEnd);
   };
 }
@@ -241,7 +237,7 @@ function openWal(
     disk,
     clock,
     logger,
-    directory: join(config.dataDir, "wal"),
+    directory: pathsOf(config.dataDir).wal,
     slabBytes: config.walSlabBytes,
     fileBytes: config.walFileBytes,
     walBytesMax: config.walBytesMax,

@@ -15,7 +15,7 @@ Commands:
   help         Print this text.
   version      Print the version.
 
-Subcommands, for a broker that runs:
+Subcommands:
 ${SUBCOMMANDS.map(({ name, summary }) => `  ${name.padEnd(10)}   ${summary}`).join("\n")}
 
 Flags:

@@ -40,6 +40,11 @@ export const SUBCOMMANDS: readonly SubcommandEntry[] = [
     summary: "Find records by their text.",
     load: async () => (await import("./search.ts")).searchCommand,
   },
+  {
+    name: "check",
+    summary: "Tell whether the data directory of a stopped broker is whole.",
+    load: async () => (await import("./check.ts")).checkCommand,
+  },
 ];
 
 /** The subcommand of that name, if there is one. */

@@ -20,7 +20,7 @@ export const SEGMENT_JSON = "segment.json";
 export const RANGES_NAME = "ranges.bin";
 export const OFFSETS_NAME = "offsets.bin";
 export const BATCHES_NAME = "batches.log";
-const SEGMENT_FORMAT_VERSION = 1;
+export const SEGMENT_FORMAT_VERSION = 1;
 const SEGMENT_SUFFIX = ".tar.gz";
 
 /** Of `batches.log`: what a fetch reads at least. */

@@ -63,6 +63,13 @@ export interface RecoveredWal extends RecoverySummary {
   readonly previousCrc: number;
 }
 
+/** What the WAL in a directory holds, as a start would find it. */
+export interface WalSummary extends RecoverySummary {
+  readonly fileCount: number;
+  /** Exclusive end of what is in it. */
+  readonly endAddress: WalAddress;
+}
+
 /** Where the walk stands. */
 interface Walk {
   previousCrc: number | undefined;
@@ -82,7 +89,39 @@ interface FoundFiles {
  * @throws WalCorruptionError, WalVersionError, DiskError
  */
 export async function recoverWal(options: RecoveryOptions): Promise<RecoveredWal> {
-  const { files, spares } = await findFiles(options);
+  const { files, spares } = await findFiles(options, "readWrite");
+  const { walk, endIndex, endPosition } = await walkFiles(files, options.onEntry);
+  const cutBytes = await cutTail({ files, endIndex, endPosition }, options.logger);
+  await rewriteUnproven(files.slice(0, endIndex + 1), walk.provenAddress, endPosition);
+  await removeBeyond(options, files, endIndex + 1);
+  return {
+    ...summaryOf(walk, cutBytes),
+    files: files.slice(0, endIndex + 1),
+    prepared: files[endIndex + 1],
+    spares,
+    endPosition,
+    previousCrc: walk.previousCrc ?? 0,
+  };
+}
+
+/**
+ * Reads the WAL in `directory` as `recoverWal` does, and changes nothing.
+ * @throws WalCorruptionError, WalVersionError, DiskError
+ */
+export async function inspectWal(options: RecoveryOptions): Promise<WalSummary> {
+  const { files } = await findFiles(options, "read");
+  try {
+    const { walk, endIndex, endPosition } = await walkFiles(files, options.onEntry);
+    const cutBytes = await cutTail({ files, endIndex, endPosition }, options.logger);
+    const endAddress = walAddressOf(files[endIndex]?.sequence ?? 0, endPosition);
+    return { ...summaryOf(walk, cutBytes), fileCount: endIndex + 1, endAddress };
+  } finally {
+    for (const { file } of files) await file?.close();
+  }
+}
+
+/** Follows the chain from the first file on, to where it ends. */
+async function walkFiles(files: readonly WalFile[], onEntry: (entry: WalEntry) => void) {
   const walk: Walk = {
     previousCrc: undefined,
     provenAddress: 0,
@@ -94,19 +133,15 @@ export async function recoverWal(options: RecoveryOptions): Promise<RecoveredWal
   let endIndex = 0;
   for (const [index, file] of files.entries()) {
     endIndex = index;
-    endPosition = await walkFile(file, walk, options.onEntry);
+    endPosition = await walkFile(file, walk, onEntry);
     if (endPosition < file.fileBytes) break;
   }
-  const cutBytes = await cutTail({ files, endIndex, endPosition }, options.logger);
-  await rewriteUnproven(files.slice(0, endIndex + 1), walk.provenAddress, endPosition);
-  await removeBeyond(options, files, endIndex + 1);
+  return { walk, endIndex, endPosition };
+}
+
+function summaryOf(walk: Walk, cutBytes: number): RecoverySummary {
   const isClosed = walk.last === undefined || (walk.last.flags & GroupFlag.closed) !== 0;
   return {
-    files: files.slice(0, endIndex + 1),
-    prepared: files[endIndex + 1],
-    spares,
-    endPosition,
-    previousCrc: walk.previousCrc ?? 0,
     isClean: isClosed && cutBytes === 0,
     entryCount: walk.entryCount,
     recoveredBytes: walk.recoveredBytes,
@@ -115,19 +150,23 @@ export async function recoverWal(options: RecoveryOptions): Promise<RecoveredWal
   };
 }
 
-async function findFiles(options: RecoveryOptions): Promise<FoundFiles> {
+async function findFiles(
+  options: RecoveryOptions,
+  mode: "read" | "readWrite",
+): Promise<FoundFiles> {
   const { disk, directory, startAddress } = options;
   const files: WalFile[] = [];
   const spares: string[] = [];
   for (const name of await disk.list(directory)) {
     const path = `${directory}/${name}`;
     const sequence = sequenceOfName(name);
-    if (isUnfinishedName(name)) await disk.remove(path);
-    else if (isSpareName(name)) spares.push(path);
-    else if (sequence !== undefined) files.push(await openWalFile(disk, path, sequence));
+    if (isUnfinishedName(name)) {
+      if (mode === "readWrite") await disk.remove(path);
+    } else if (isSpareName(name)) spares.push(path);
+    else if (sequence !== undefined) files.push(await openWalFile(disk, path, sequence, mode));
   }
   // A process that died after a rename has left a name that a power cut would still take back.
-  if (files.length > 0) await disk.syncDirectory(directory);
+  if (files.length > 0 && mode === "readWrite") await disk.syncDirectory(directory);
   const first = files[0];
   if (startAddress > 0 && (first === undefined || first.sequence > fileSequenceOf(startAddress))) {
     const path = `${directory}/${walFileName(fileSequenceOf(startAddress))}`;

@@ -17,6 +17,7 @@ import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 import { fileSequenceOf, walAddressOf } from "../../src/wal/wal-address.ts";
+import { expectWhole } from "../segment/whole.ts";
 
 const TOPIC_IDS = [1, 2].map((byte) => Buffer.alloc(16, byte).toString("base64url"));
 const PARTITION_COUNT = 2;
@@ -104,6 +105,8 @@ class World {
     const copy = await temporaryDirectory();
     await cp(before, copy, { recursive: true });
     await this.close();
+    await expectWhole(before);
+    await expectWhole(copy);
     this.#dataDir = copy;
     await this.open();
   }
