@@ -45,6 +45,8 @@ const CONNECT_MS_MAX = 10_000;
 /** For an answer, beside the time that the request itself allows the broker. */
 const ANSWER_MS_MAX = 30_000;
 const SIZE_BYTES = 4;
+/** Of one answer: the metadata of a million partitions. */
+const ELEMENTS_MAX = 10_000_000;
 
 /** `host:port` of an address, as people write it. */
 function addressText({ host, port }: Address): string {
@@ -226,6 +228,7 @@ export class KafkaConnection {
       return;
     }
     const reader = new Reader(frame);
+    reader.elementsMax = ELEMENTS_MAX;
     try {
       const answered = readResponseHeader(reader, pending.apiKey, pending.apiVersion);
       if (answered !== pending.correlationId) throw new Error("The answers are out of order.");

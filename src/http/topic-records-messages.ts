@@ -32,4 +32,9 @@ export type TopicWorkerReport =
       readonly partition: number;
       readonly stretch: ReadStretch;
     }
-  | ({ readonly kind: "answer"; readonly id: number } & TopicAnswer);
+  | ({
+      readonly kind: "answer";
+      readonly id: number;
+      /** What was not foreseen, for the log. */
+      readonly failure: string | undefined;
+    } & TopicAnswer);

@@ -99,8 +99,13 @@ export class TopicJobRunner {
   #onReport(report: TopicWorkerReport): void {
     const running = this.#running.get(report.id);
     if (running === undefined) return;
-    if (report.kind === "answer") running.finish({ status: report.status, body: report.body });
-    else void this.#read(running, report); // It never rejects.
+    if (report.kind === "read") {
+      void this.#read(running, report); // It never rejects.
+      return;
+    }
+    const { status, body, failure } = report;
+    if (failure !== undefined) this.#options.logger.error("topic_read_failed", { reason: failure });
+    running.finish({ status, body });
   }
 
   async #read(

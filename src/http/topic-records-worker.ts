@@ -39,18 +39,18 @@ self.onmessage = ({ data }: MessageEvent<TopicWorkerCommand>) => {
 async function answer(id: number, job: TopicJob): Promise<void> {
   let status = 200;
   let body: Uint8Array;
+  let failure: string | undefined;
   try {
     body = await pageOf(job, readerOf(id));
   } catch (thrown) {
-    const error =
-      thrown instanceof SearchError
-        ? thrown
-        : new SearchError(500, "search_phase_execution_exception", reasonOf(thrown));
+    const error = thrown instanceof SearchError ? thrown : failedError("the request failed");
+    // The client's fault is the client's; what was not foreseen is for the log.
+    if (error !== thrown) failure = thrown instanceof Error ? thrown.stack : String(thrown);
     status = error.status;
     body = new TextEncoder().encode(`${JSON.stringify(apiErrorBodyOf(error))}\n`);
   }
   waits.delete(id);
-  report({ kind: "answer", id, status, body }, [body.buffer as ArrayBuffer]);
+  report({ kind: "answer", id, status, body, failure }, [body.buffer as ArrayBuffer]);
 }
 
 function pageOf(job: TopicJob, read: ReadBatches): Promise<Uint8Array> {
@@ -67,7 +67,7 @@ function readerOf(id: number): ReadBatches {
   return async (partition, stretch) => {
     report({ kind: "read", id, partition, stretch });
     const reply = await new Promise<Reply>((resolve) => waits.set(id, resolve));
-    if (reply.kind === "failed") throw new Error(reply.reason);
+    if (reply.kind === "failed") throw failedError(reply.reason);
     return reply.batches;
   };
 }
@@ -76,6 +76,6 @@ function report(message: TopicWorkerReport, transfer: readonly ArrayBuffer[] = [
   self.postMessage(message, { transfer: [...transfer] });
 }
 
-function reasonOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+function failedError(reason: string): SearchError {
+  return new SearchError(500, "search_phase_execution_exception", reason);
 }

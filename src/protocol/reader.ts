@@ -37,6 +37,8 @@ export class Reader {
   position: number;
   /** Exclusive. */
   end: number;
+  /** The most elements of one message; a client that trusts its broker may raise it. */
+  elementsMax = ELEMENTS_MAX;
   #view: DataView;
   /** Elements announced so far. */
   #elementCount = 0;
@@ -263,7 +265,9 @@ export class Reader {
 
   #countElements(count: number): void {
     this.#elementCount += count;
-    if (this.#elementCount > ELEMENTS_MAX) refuse(`A message has over ${ELEMENTS_MAX} elements.`);
+    if (this.#elementCount > this.elementsMax) {
+      refuse(`A message has over ${this.elementsMax} elements.`);
+    }
   }
 
   /** Moves over `lengthBytes` bytes. @returns where they start. */
