@@ -204,6 +204,57 @@ test("search: bytes that are not UTF-8 are shown as text and exactly", async () 
   expect(answer.hits.hits[0]?._source).not.toHaveProperty("key_base64");
 });
 
+test("search: short words, common words and syntax in text are words like others", async () => {
+  const values = ["a", "the", "to be or not to be", "C++ (draft) [x]: 50% & more!", "être à 東京"];
+  await broker.produce(
+    "words",
+    values.map((value) => ({ value })),
+  );
+  const found = async (query: object) => await broker.idsOf(query, { topics: "words" });
+  expect(await found({ match: { _value: "a" } })).toEqual(["words/0/0"]);
+  expect(await found({ match: { _value: "the" } })).toEqual(["words/0/1"]);
+  expect(await found({ match_phrase: { _value: "not to be" } })).toEqual(["words/0/2"]);
+  expect(await found({ match: { _value: "(draft) AND [50%]!" } })).toEqual(["words/0/3"]);
+  expect(await found({ match: { _value: "京" } })).toEqual(["words/0/4"]);
+  expect(await found({ match: { _value: "?!" } })).toEqual([]);
+  const both = { bool: { must: [{ match: { _value: "to" } }, { match: { _value: "a" } }] } };
+  expect(await found(both)).toEqual([]);
+});
+
+test("search: highlights stand beside the source, and say what was found", async () => {
+  const answer = await broker.search(
+    {
+      query: { bool: { must: { match: { _value: "lost" } }, filter: { prefix: { _key: "k" } } } },
+      highlight: { fields: { "*": {} } },
+      _source: "offset",
+    },
+    { topics: "orders" },
+  );
+  expect(answer.hits.hits).toMatchObject([
+    {
+      _id: "orders/0/0",
+      _source: { offset: 0 },
+      highlight: { value: ["<em>Lost</em> order number 17"], key: ["<em>k-0</em>"] },
+    },
+  ]);
+});
+
+test("search: pages by search_after neither skip nor repeat what is sorted equally", async () => {
+  await broker.produce(
+    "equals",
+    Array.from({ length: 25 }, () => ({ value: "same", timestampMs: FIRST_TIMESTAMP_MS })),
+  );
+  const seen: string[] = [];
+  let after: readonly unknown[] | undefined;
+  for (let page = 0; page < 4; page += 1) {
+    const body = { size: 7, sort: { _timestamp: "desc" }, _source: false, search_after: after };
+    const { hits } = (await broker.search(body, { topics: "equals" })).hits;
+    seen.push(...hits.map(({ _id }) => _id));
+    after = hits.at(-1)?.sort;
+  }
+  expect(seen).toEqual(Array.from({ length: 25 }, (_, offset) => `equals/0/${offset}`));
+});
+
 test("search: control batches are no hits", async () => {
   await broker.produce("control", [{ key: "\0\0\0\u0001", value: "marker" }], {
     isControl: true,
