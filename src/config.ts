@@ -31,6 +31,8 @@ export type Command = "standalone" | "help" | "version";
 export interface ConfigSources {
   /** Without the program's name. */
   readonly argv: readonly string[];
+  /** Names that mean something as the first argument only, and not here. */
+  readonly subcommands?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The text of a file; called only if `--config` or `CHRONIK_CONFIG` names one. */
   readFile(path: string): Promise<string>;
@@ -55,7 +57,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     command,
     values: flags,
     configPath = sources.env[CONFIG_VARIABLE],
-  } = readFlags(sources.argv);
+  } = readFlags(sources.argv, sources.subcommands ?? []);
   if (command !== "standalone") return { command, config: completed({}), warnings: [] };
   const kafka = readKafkaEnvironment(sources.env);
   const fromKafka: Values = {};
@@ -81,7 +83,7 @@ interface Flags {
 }
 
 /** Flags may stand before and after the command. */
-function readFlags(argv: readonly string[]): Flags {
+function readFlags(argv: readonly string[], subcommands: readonly string[]): Flags {
   const nameOfFlag = new Map(SETTING_NAMES.map((name) => [kebabOf(name), name]));
   const { tokens } = parseArgs({
     args: [...argv],
@@ -96,7 +98,10 @@ function readFlags(argv: readonly string[]): Flags {
   let asked: Command | undefined;
   for (const token of tokens) {
     if (token.kind === "positional") {
-      if (command !== undefined) throw new ConfigError(`Unexpected argument "${token.value}".`);
+      if (command !== undefined) {
+        commandOf(command, subcommands); // What is wrong with the first one says more.
+        throw new ConfigError(`Unexpected argument "${token.value}".`);
+      }
       command = token.value;
     } else if (token.kind === "option") {
       if (token.name === "help" || token.name === "version") asked ??= token.name;
@@ -104,7 +109,7 @@ function readFlags(argv: readonly string[]): Flags {
       else Object.assign(values, settingOfFlag(token, nameOfFlag));
     }
   }
-  return { command: asked ?? commandOf(command), values, configPath };
+  return { command: asked ?? commandOf(command, subcommands), values, configPath };
 }
 
 interface OptionToken {
@@ -145,10 +150,13 @@ function parseArgsOptions() {
   return options;
 }
 
-function commandOf(written: string | undefined): Command {
+function commandOf(written: string | undefined, subcommands: readonly string[]): Command {
   if (written === undefined || written === "standalone") return "standalone";
   if (written === "help" || written === "version") return written;
-  throw unknownNameError("command", written, COMMANDS);
+  if (subcommands.includes(written)) {
+    throw new ConfigError(`${written} must be the first argument; its options follow it.`);
+  }
+  throw unknownNameError("command", written, [...COMMANDS, ...subcommands]);
 }
 
 function readVariables(env: ConfigSources["env"]): Values {

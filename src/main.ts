@@ -2,7 +2,7 @@
 
 import { type Broker, startBroker } from "./broker.ts";
 import { type Invocation, readInvocation, readyLine } from "./cli/command-line.ts";
-import { type SubcommandEntry, subcommandOf } from "./cli/subcommands.ts";
+import { SUBCOMMANDS, type SubcommandEntry, subcommandOf } from "./cli/subcommands.ts";
 import { effectiveSettings } from "./config.ts";
 import { keepProcessAlive, systemClock } from "./core/clock.ts";
 import { readWholeFile, systemDisk } from "./core/disk.ts";
@@ -20,6 +20,7 @@ async function main(): Promise<void> {
   const invocation = await readInvocation(
     {
       argv: process.argv.slice(2),
+      subcommands: SUBCOMMANDS.map((entry) => entry.name),
       // biome-ignore lint/style/noProcessEnv: the one place where the environment comes in.
       env: process.env,
       readFile: readTextFile,

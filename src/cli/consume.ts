@@ -1,6 +1,7 @@
 /** `chronik-server consume`: prints a topic's records, and goes on with new ones as they come. */
 
 import { systemClock } from "../core/clock.ts";
+import { loadNative } from "../core/native.ts";
 import { type LogPosition, logPositionOf } from "../http/log-position.ts";
 import { recordsOf } from "../protocol/batch-records.ts";
 import { SearchError } from "../search/elasticsearch-error.ts";
@@ -60,6 +61,7 @@ export const consumeCommand: Subcommand = {
     const topic = args.soleWord("The topic's name");
     const format = formatOf(args);
     const recordsMax = args.count("max", { min: 0, max: Number.MAX_SAFE_INTEGER });
+    await loadNative({ fallbackDirectory: "." }); // For checksums and codecs.
     const interrupted = terminal.catchInterrupts();
     const reader = await TopicReader.open({
       bootstrap: args.text("bootstrap") ?? BOOTSTRAP_DEFAULT,

@@ -2,6 +2,7 @@
 
 import { systemClock, systemRandom } from "../core/clock.ts";
 import { type Disk, systemDisk } from "../core/disk.ts";
+import { loadNative } from "../core/native.ts";
 import { COMPRESSION_TYPES, type CompressionType } from "../protocol/compression-type.ts";
 import type { RecordHeader } from "../protocol/record-writer.ts";
 import { type Arguments, type Usage, UsageError } from "./arguments.ts";
@@ -75,6 +76,7 @@ export const produceCommand: Subcommand = {
     const partition = args.count("partition", { min: 0, max: PARTITION_MAX });
     const input = path === "-" ? terminal.input() : fileChunks(systemDisk, path);
     const pieces = args.has("whole") ? wholeOf(input) : linesOf(input);
+    await loadNative({ fallbackDirectory: "." }); // For checksums and codecs.
     const bootstrap = args.text("bootstrap") ?? BOOTSTRAP_DEFAULT;
     const client = await KafkaClient.connect(bootstrap, systemClock);
     try {

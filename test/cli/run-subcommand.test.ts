@@ -57,6 +57,14 @@ test("help: names every subcommand, and leads to each", async () => {
 });
 
 test.each([
+  [["conusme", "x"], "Unknown command conusme; did you mean consume?"],
+  [["--http-port", "0", "topics"], "topics must be the first argument; its options follow it."],
+])("%j is no command: exit code 2", async (args, sentence) => {
+  const { exitCode, stderr } = await runCli(args);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: `chronik-server: ${sentence}\n` });
+});
+
+test.each([
   [["topics", "--lng"], "Unknown option --lng; did you mean --long?"],
   [["topics", "drop"], 'There is no "topics drop"; there are list, describe, create, delete.'],
   [["topics", "create"], "The topic's name is missing."],

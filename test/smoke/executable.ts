@@ -57,6 +57,33 @@ test.each(surroundings)(
   },
 );
 
+test.each(surroundings.filter(([, { mounts }]) => mounts === undefined))(
+  "chronik-server alone %s: its subcommands and time travel",
+  async (_, options) => {
+    const { kafkaPort, httpPort } = await directory.start(options);
+    const run = async (args: readonly string[], stdin = ""): Promise<string> => {
+      const child = Bun.spawn([`${directory.path}/chronik-server`, ...args], {
+        cwd: directory.path,
+        env: options.env ?? {},
+        stdin: Buffer.from(stdin),
+      });
+      const output = await new Response(child.stdout).text();
+      expect(await child.exited).toBe(0);
+      return output;
+    };
+    const cluster = ["--bootstrap", `127.0.0.1:${kafkaPort}`];
+    await run(["produce", "shell", "-z", "snappy", "--key", "k", ...cluster], "one\ntwo\n");
+    expect(await run(["topics", ...cluster])).toBe("shell\n");
+    expect(await run(["consume", "shell", "--exit-at-end", ...cluster])).toBe("one\ntwo\n");
+    await expectHits(httpPort, "two", 1, "shell");
+    const http = ["--http", `http://127.0.0.1:${httpPort}`];
+    expect(await run(["search", "two", ...http])).toContain("  shell/0/1  k  two\n");
+    const url = `http://127.0.0.1:${httpPort}/api/topics/shell`;
+    expect(await (await fetch(`${url}/records?from=1`)).text()).toContain('"value":"two"');
+    expect(await (await fetch(`${url}/table`)).text()).toContain('"value":"two"');
+  },
+);
+
 test("chronik-server: neither .env, bunfig.toml nor BUN_ variables of the directory change it", async () => {
   await Bun.write(`${directory.path}/.env`, "CHRONIK_KAFKA_PORT=not-a-port\n");
   await Bun.write(`${directory.path}/bunfig.toml`, 'preload = ["./missing.ts"]\n');
@@ -88,8 +115,13 @@ async function expectAll({ kafkaPort, httpPort }: Ready, values: readonly string
 }
 
 /** The search becomes complete within its time. */
-async function expectHits(httpPort: number, query: string, count: number): Promise<void> {
-  const url = `http://127.0.0.1:${httpPort}/orders/_search?q=${encodeURIComponent(query)}`;
+async function expectHits(
+  httpPort: number,
+  query: string,
+  count: number,
+  topic = "orders",
+): Promise<void> {
+  const url = `http://127.0.0.1:${httpPort}/${topic}/_search?q=${encodeURIComponent(query)}`;
   const endMs = performance.now() + FOUND_TIMEOUT_MS;
   let answer: { hits?: { total?: { value?: number } } } = {};
   while (answer.hits?.total?.value !== count && performance.now() < endMs) {
