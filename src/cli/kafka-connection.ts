@@ -45,6 +45,9 @@ const CONNECT_MS_MAX = 10_000;
 /** For an answer, beside the time that the request itself allows the broker. */
 const ANSWER_MS_MAX = 30_000;
 const SIZE_BYTES = 4;
+const CORRELATION_ID_BYTES = 4;
+/** Of an answer; the letters "HTTP", taken for a size, are more. */
+const FRAME_BYTES_MAX = 2 ** 30;
 /** Of one answer: the metadata of a million partitions. */
 const ELEMENTS_MAX = 10_000_000;
 
@@ -197,7 +200,12 @@ export class KafkaConnection {
     this.#receivedBytes += chunk.length;
     for (;;) {
       if (this.#receivedBytes < SIZE_BYTES) return;
-      const sizeBytes = SIZE_BYTES + this.#frameSizeBytes();
+      const frameBytes = this.#frameSizeBytes();
+      if (frameBytes < CORRELATION_ID_BYTES || frameBytes > FRAME_BYTES_MAX) {
+        this.#fail(`What answers at ${addressText(this.address)} does not speak Kafka's protocol.`);
+        return;
+      }
+      const sizeBytes = SIZE_BYTES + frameBytes;
       if (this.#receivedBytes < sizeBytes) return;
       // Joined only when a whole answer is here, so that large ones are not copied with every chunk.
       const joined = Buffer.concat(this.#received);

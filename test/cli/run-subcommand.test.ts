@@ -39,6 +39,23 @@ test.each(SUBCOMMANDS)(
   },
 );
 
+test("topics: what does not speak Kafka's protocol is told so", async () => {
+  for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", "\xff\xff\xff\xff", "\0\0\0\0"]) {
+    using server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.write(Buffer.from(answer, "latin1")) },
+    });
+    const place = `127.0.0.1:${server.port}`;
+    const { exitCode, stderr } = await run(["topics", "--bootstrap", place]);
+    const reason = `What answers at ${place} does not speak Kafka's protocol.`;
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: `chronik-server topics: ${reason}\n`,
+    });
+  }
+});
+
 test("search: without a broker there is one line, and exit code 1", async () => {
   expect(await run(["search", "x", "--http", "http://127.0.0.1:1"])).toEqual({
     exitCode: 1,

@@ -116,10 +116,11 @@ test("api: other methods are refused; a topic called api can be searched", async
   expect(search.body.error.type).toBe("index_not_found_exception");
 });
 
-test("api: reads beyond what may wait are 429, the others are answered", async () => {
+test("api: many reads at once are answered, or refused with 429", async () => {
   const reads = Array.from({ length: 60 }, () => get("/api/topics/orders/table"));
   const statuses = (await Promise.all(reads)).map(({ status }) => status);
-  expect(new Set(statuses)).toEqual(new Set([200, 429]));
+  expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(18);
+  expect(statuses.every((status) => status === 200 || status === 429)).toBe(true);
   expect((await get("/api/topics/orders/table")).status).toBe(200);
 });
 
