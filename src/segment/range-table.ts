@@ -114,8 +114,10 @@ export class RangeTable {
 
   /** The first row that ends after `offset`; `count` if there is none. */
   indexOf(offset: number): number {
+    // Lookups by time begin at the log's start as a rule.
+    if (this.#count === 0 || this.endOffset(0) > offset) return 0;
     const starts = this.#starts;
-    let low = 0;
+    let low = 1;
     let high = this.#count;
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -123,7 +125,7 @@ export class RangeTable {
       else high = middle;
     }
     // `low` is the first row that starts after `offset`; the one before may reach beyond it.
-    return low > 0 && this.endOffset(low - 1) > offset ? low - 1 : low;
+    return this.endOffset(low - 1) > offset ? low - 1 : low;
   }
 
   /** The first row from `from` on with a record at or after `timestampMs`; -1 if there is none. */
