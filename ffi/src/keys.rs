@@ -14,6 +14,9 @@ use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED};
 /// Stands for a record without a key, or with one that is not known as a whole.
 const NO_ORD: u32 = u32::MAX;
 
+/// Looking up one term costs as much as walking past so many.
+const WALK_FACTOR: u64 = 200;
+
 /// Gives the keys of the newest segment again: several aggregations of a request may ask for them.
 #[derive(Default)]
 pub struct KeySource {
@@ -105,12 +108,26 @@ impl ValueSourceDictionary for Keys {
     }
 
     fn sorted_ords_to_term_cb(&self, ords: &[u64], callback: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
-        let mut term = Vec::new();
-        for ord in ords {
-            if !self.index.terms().ord_to_term(*ord, &mut term)? {
+        let dictionary = self.index.terms();
+        if (ords.len() as u64).saturating_mul(WALK_FACTOR) < self.num_terms() {
+            let mut term = Vec::new();
+            for ord in ords {
+                if !dictionary.ord_to_term(*ord, &mut term)? {
+                    return Ok(false);
+                }
+                callback(&term);
+            }
+            return Ok(true);
+        }
+        let mut terms = dictionary.stream()?;
+        let mut wanted = ords.iter().peekable();
+        while wanted.peek().is_some() {
+            if !terms.advance() {
                 return Ok(false);
             }
-            callback(&term);
+            while wanted.next_if(|ord| **ord == terms.term_ord()).is_some() {
+                callback(terms.key());
+            }
         }
         Ok(true)
     }

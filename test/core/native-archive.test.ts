@@ -94,6 +94,16 @@ const REQUESTS: readonly ShimSearchRequest[] = [
   { query: { kind: "prefix", field: "_value", value: "place49" }, size: 1_000 },
   { query: { kind: "wildcard", field: "_key", pattern: "*99" }, size: 1_000 },
   { query: { kind: "term", field: "_topic", value: "odd" }, size: 5, from: 100 },
+  { query: { kind: "all" }, size: 20, sort: [{ by: "field", field: "_topic", order: "desc" }] },
+  {
+    query: { kind: "match", field: "_value", text: "place777 place4242" },
+    size: 0,
+    aggregations: {
+      topics: { terms: { field: "values:_topic" } },
+      keys: { terms: { field: "values:_key" } },
+      offsets: { stats: { field: "number:_offset" } },
+    },
+  },
 ];
 
 const frozenPath = frozenOf("frozen", 6_000);
