@@ -21,13 +21,8 @@ import { type BrokerIdentity, closeIdentity, openIdentity } from "./meta/broker-
 import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
 import { pathsOf } from "./meta/data-directory.ts";
 import { LocalMetaStore } from "./meta/local-meta-store.ts";
-import type { MetaStore } from "./meta/meta-store.ts";
 import { readBatchHeader } from "./protocol/record-batch.ts";
-import {
-  decodeSegmentFacts,
-  encodeSegmentFacts,
-  type SegmentFacts,
-} from "./segment/segment-facts.ts";
+import { decodeSegmentFacts } from "./segment/segment-facts.ts";
 import { SegmentIndex } from "./segment/segment-index.ts";
 import { loadSegmentIndex, saveSegmentIndex } from "./segment/segment-index-file.ts";
 import { SegmentStore } from "./segment/segment-store.ts";
@@ -139,12 +134,13 @@ function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segm
         return topic && logs.ensureTopic(topic);
       }
       case "topicDeleted":
-        index.deleteTopic(command.topicId);
+        segments.deleteTopic(command.topicId);
         return logs.deleteTopic(command.topicId);
       case "logStartOffsetsSet":
         for (const { partition, offset } of command.offsets) {
-          index.setLogStartOffset(command.topicId, partition, offset);
-          logs.deleteRecordsBefore({ topicId: command.topicId, partition }, offset);
+          const place = { topicId: command.topicId, partition };
+          segments.deleteRecordsBefore(place, offset);
+          logs.deleteRecordsBefore(place, offset);
         }
         return;
       case "segmentsChanged": {
@@ -164,16 +160,6 @@ function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segm
         return;
     }
   });
-}
-
-/** Makes segments known for good. Resolves when the logs read them. */
-export function registerSegments(
-  meta: MetaStore,
-  added: readonly SegmentFacts[],
-  removedIds: readonly string[] = [],
-): Promise<void> {
-  const encoded = added.map((facts) => Buffer.from(encodeSegmentFacts(facts)).toString("base64"));
-  return meta.commit({ kind: "segmentsChanged", added: encoded, removedIds });
 }
 
 /** Fills metadata and logs from the WAL, and attaches them to it. */

@@ -17,7 +17,8 @@ import { startMaintenance } from "./broker-maintenance.ts";
 import { collectStorage } from "./broker-metrics.ts";
 import { createRecordSource } from "./broker-records.ts";
 import { startSearch } from "./broker-search.ts";
-import { openStorage, registerSegments, type Storage } from "./broker-storage.ts";
+import { startSegmentWork } from "./broker-segments.ts";
+import { openStorage, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
 import { systemRandom } from "./core/clock.ts";
@@ -32,6 +33,7 @@ import { IntakeBudget } from "./network/intake-budget.ts";
 import { Listener } from "./network/listener.ts";
 import { ResponseMemory } from "./network/response-memory.ts";
 import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
+import { registerSegments } from "./segment/registration.ts";
 import { Sealing } from "./segment/sealing.ts";
 
 /** How long a stopping broker waits for running requests. */
@@ -85,6 +87,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       roundMs: config.walIndexingIntervalSecs * 1000,
     }),
   );
+  started.defer(startSegmentWork({ storage, config, disk, clock, logger }));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
   const search = await startSearch({ ...options, ...storage, source, metrics, isReady });

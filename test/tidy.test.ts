@@ -47,9 +47,6 @@ const TOOL = /^protocol\/generat(e|or)\b/;
 /** Files that nothing imports because something else starts or declares them. */
 const ENTRY = /^main\.ts$|-worker\.ts$|^protocol\/generate\.ts$|\.d\.ts$/;
 
-/** Folders that are built from the inside out: no one above uses all of them yet. */
-const AHEAD = /^segment\/|^core\/native-segments/;
-
 /** Longer files want a reason; it stands here, and nowhere is more than 600 allowed. */
 const LINES_MAX = 400;
 const LONG_FILES: Readonly<Record<string, string>> = {};
@@ -85,7 +82,7 @@ test("tidy: every source file is used", () => {
   for (const path of scan("src")) {
     for (const target of importsOf(path, textOf.get(`src/${path}`) ?? "")) imported.add(target);
   }
-  const isExpected = (path: string) => imported.has(path) || ENTRY.test(path) || AHEAD.test(path);
+  const isExpected = (path: string) => imported.has(path) || ENTRY.test(path);
   expect(sources.filter((path) => !isExpected(path))).toEqual([]);
 });
 

@@ -35,6 +35,12 @@ export interface SegmentChange {
   readonly removedIds: readonly string[];
 }
 
+/** Hears of what is about to be deleted. */
+export interface DeletionListener {
+  topicDeleted(topicId: string): void;
+  recordsDeleted(place: PartitionPlace, offset: number): void;
+}
+
 interface OpenSegment {
   readonly file: DiskFile;
   readonly reader: ArchiveReader;
@@ -56,6 +62,8 @@ export class SegmentStore implements SealedLog {
   /** No longer registered; their objects go when nobody reads them. */
   readonly #doomed = new Set<string>();
   readonly #removals = new Set<Promise<void>>();
+  readonly #listeners = new Set<(change: SegmentChange) => void>();
+  readonly #deletionListeners = new Set<DeletionListener>();
 
   constructor(options: SegmentStoreOptions, index = new SegmentIndex()) {
     this.index = index;
@@ -67,6 +75,31 @@ export class SegmentStore implements SealedLog {
   /** Takes in a registration; applying one again changes nothing. */
   apply({ added, removedIds }: SegmentChange): void {
     this.index.apply({ added, removedIds });
+    for (const listener of this.#listeners) listener({ added, removedIds });
+  }
+
+  /** Calls `listener` after every change. @returns ends that */
+  onChanged(listener: (change: SegmentChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The topic's records are in no segment any more. */
+  deleteTopic(topicId: string): void {
+    for (const listener of this.#deletionListeners) listener.topicDeleted(topicId);
+    this.index.deleteTopic(topicId);
+  }
+
+  /** Records below `offset` are in no segment any more. */
+  deleteRecordsBefore(place: PartitionPlace, offset: number): void {
+    for (const listener of this.#deletionListeners) listener.recordsDeleted(place, offset);
+    this.index.setLogStartOffset(place.topicId, place.partition, offset);
+  }
+
+  /** Calls `listener` before every deletion. @returns ends that */
+  onDeletion(listener: DeletionListener): () => void {
+    this.#deletionListeners.add(listener);
+    return () => this.#deletionListeners.delete(listener);
   }
 
   endOffset({ topicId, partition }: PartitionPlace): number {
@@ -118,6 +151,11 @@ export class SegmentStore implements SealedLog {
       this.#pins.delete(segmentId);
       if (this.#doomed.has(segmentId)) this.#startRemoval(segmentId);
     };
+  }
+
+  /** Whether somebody reads the segment, or its object is about to be deleted. */
+  isHeld(segmentId: string): boolean {
+    return this.#pins.has(segmentId) || this.#doomed.has(segmentId);
   }
 
   /** Deletes the object of a segment that is no longer registered, as soon as nobody reads it. */

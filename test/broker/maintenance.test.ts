@@ -2,12 +2,13 @@
 
 import { expect, test } from "bun:test";
 import { startMaintenance } from "../../src/broker-maintenance.ts";
-import { openStorage, registerSegments } from "../../src/broker-storage.ts";
+import { openStorage } from "../../src/broker-storage.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
+import { registerSegments } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { inDirectory } from "../wal/wal-fixture.ts";

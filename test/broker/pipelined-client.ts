@@ -6,6 +6,8 @@ import { writeCreateTopicsRequest } from "../../src/protocol/generated/create-to
 import { readCreateTopicsResponse } from "../../src/protocol/generated/create-topics-response.ts";
 import { writeDeleteRecordsRequest } from "../../src/protocol/generated/delete-records-request.ts";
 import { readDeleteRecordsResponse } from "../../src/protocol/generated/delete-records-response.ts";
+import { writeDeleteTopicsRequest } from "../../src/protocol/generated/delete-topics-request.ts";
+import { readDeleteTopicsResponse } from "../../src/protocol/generated/delete-topics-response.ts";
 import {
   type FetchRequestInput,
   writeFetchRequest,
@@ -17,6 +19,7 @@ import { writeProduceRequest } from "../../src/protocol/generated/produce-reques
 import { readProduceResponse } from "../../src/protocol/generated/produce-response.ts";
 import { Reader } from "../../src/protocol/reader.ts";
 import { readResponseHeader, writeRequestHeader } from "../../src/protocol/request-header.ts";
+import { ZERO_UUID } from "../../src/protocol/uuid.ts";
 import { Writer } from "../../src/protocol/writer.ts";
 
 /** The newest version of each that names topics. */
@@ -25,6 +28,7 @@ const FETCH_VERSION = 12;
 const LIST_OFFSETS_VERSION = 11;
 const CREATE_TOPICS_VERSION = 7;
 const DELETE_RECORDS_VERSION = 2;
+const DELETE_TOPICS_VERSION = 6;
 
 interface Pending {
   readonly resolve: (frame: Uint8Array) => void;
@@ -98,6 +102,16 @@ export class PipelinedClient {
     this.#unsent = Buffer.concat([this.#unsent, writer.bytesWritten()]);
     this.#flush();
     return new Promise((resolve, reject) => this.#pending.push({ resolve, reject }));
+  }
+
+  /** @returns the error code */
+  async deleteTopic(name: string): Promise<number | undefined> {
+    const version = DELETE_TOPICS_VERSION;
+    const topics = [{ name, topicId: ZERO_UUID }];
+    const reader = await this.exchange(ApiKey.deleteTopics, version, (writer) =>
+      writeDeleteTopicsRequest(writer, { topics, topicNames: [], timeoutMs: 10_000 }, version),
+    );
+    return readDeleteTopicsResponse(reader, version).responses[0]?.errorCode;
   }
 
   async createTopic(name: string, numPartitions = 1, configs: Record<string, string> = {}) {

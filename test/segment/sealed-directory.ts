@@ -1,7 +1,7 @@
 /** A data directory with sealed segments and records that are still in the WAL, as a stopped broker leaves it. */
 
 import { join } from "node:path";
-import { openStorage, registerSegments, type Storage } from "../../src/broker-storage.ts";
+import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { systemDisk } from "../../src/core/disk.ts";
@@ -9,6 +9,7 @@ import { silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
+import { registerSegments } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 
 const TOPIC_IDS = [1, 2].map((byte) => Buffer.alloc(16, byte).toString("base64url"));

@@ -1,0 +1,123 @@
+/**
+ * What becomes of segments after sealing: they are merged, written again without what was deleted, and objects that
+ * nobody knows are swept.
+ */
+
+import type { Config } from "./config.ts";
+import { type CancelTimer, type Clock, nextTurn } from "./core/clock.ts";
+import type { Disk } from "./core/disk.ts";
+import type { Logger } from "./core/logger.ts";
+import type { MetaStore } from "./meta/meta-store.ts";
+import { Merging } from "./segment/merging.ts";
+import { MergingRunner } from "./segment/merging-runner.ts";
+import { ObjectSweep } from "./segment/object-sweep.ts";
+import { planPurge } from "./segment/purge-policy.ts";
+import { PurgeTracker } from "./segment/purge-tracker.ts";
+import { registerSegments } from "./segment/registration.ts";
+import type { SegmentStore } from "./segment/segment-store.ts";
+
+/** So many intervals a merge waits for the search index of what was sealed; then it goes on without. */
+const INDEX_WAIT_INTERVALS = 10;
+
+export interface SegmentWorkOptions {
+  readonly storage: { readonly meta: MetaStore; readonly segments: SegmentStore };
+  readonly config: Pick<
+    Config,
+    "enableWalIndexing" | "fileDeleteDelayMs" | "walIndexingIntervalSecs"
+  >;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Starts it. @returns ends it, waiting for what is under way */
+export function startSegmentWork(options: SegmentWorkOptions): () => Promise<void> {
+  const { storage, config, disk, clock, logger } = options;
+  const { meta, segments } = storage;
+  const { index, directory } = segments;
+  const tracker = new PurgeTracker({
+    index,
+    logStartOffset: (topicId, partition) => meta.logStartOffset(topicId, partition),
+  });
+  let cancelPurge: CancelTimer = () => {};
+  const segmentsToPurge = (): readonly string[] => {
+    const { deletedIds, rewrittenIds, nextMs } = planPurge(tracker.candidates(), clock.nowMs());
+    cancelPurge();
+    if (nextMs !== undefined) {
+      cancelPurge = clock.after(Math.max(0, nextMs - clock.nowMs()), () => merging.wake());
+    }
+    return [...deletedIds, ...rewrittenIds];
+  };
+  const runner = new MergingRunner({ clock, logger });
+  const waitMs = INDEX_WAIT_INTERVALS * config.walIndexingIntervalSecs * 1000;
+  const merging = new Merging({
+    ...{ index, store: segments, directory, disk, clock, logger, segmentsToPurge },
+    run: (command) => runner.run(command),
+    register: ({ added, removedIds }) => registerSegments(meta, added, removedIds),
+    indexWaitMs: config.enableWalIndexing ? waitMs : 0,
+  });
+  const sweep = new ObjectSweep({
+    ...{ disk, directory, clock, logger },
+    isRegistered: (segmentId) => index.segment(segmentId) !== undefined,
+    hasRegistrations: () => index.stats().segmentCount > 0,
+    isInUse: (segmentId) => merging.isWriting(segmentId) || segments.isHeld(segmentId),
+  });
+  tracker.start(startedPlaces(meta));
+  const removeListeners = listen(options, { tracker, merging });
+  let isStopped = false;
+  const starting = (async () => {
+    for (const { segmentId } of [...index.segments()]) {
+      if (isStopped) return;
+      const facts = index.segment(segmentId);
+      // Registrations that came meanwhile are known: applying one again changes nothing.
+      if (facts !== undefined) merging.apply({ added: [facts], removedIds: [] });
+      await nextTurn();
+    }
+    merging.start();
+    sweep.start();
+  })();
+  return async () => {
+    isStopped = true;
+    removeListeners();
+    cancelPurge();
+    runner.stop();
+    await starting;
+    await merging.stop();
+    await sweep.stop();
+  };
+}
+
+/** Tells of deletions before the index knows, and of registrations after. */
+function listen(
+  { storage, config, clock }: SegmentWorkOptions,
+  { tracker, merging }: { readonly tracker: PurgeTracker; readonly merging: Merging },
+): () => void {
+  const { meta, segments } = storage;
+  const removeDeletions = segments.onDeletion({
+    topicDeleted: (topicId) => {
+      const delayMs = config.fileDeleteDelayMs;
+      tracker.topicDeleted(topicId, { nowMs: clock.nowMs(), delayMs });
+      merging.wake();
+    },
+    recordsDeleted: (place, offset) => {
+      const own = meta.topicById(place.topicId)?.configs["file.delete.delay.ms"];
+      const delayMs = own === undefined ? config.fileDeleteDelayMs : Number(own);
+      tracker.recordsDeleted(place, offset, { nowMs: clock.nowMs(), delayMs });
+      merging.wake();
+    },
+  });
+  const removeChanges = segments.onChanged((change) => {
+    tracker.segmentsChanged(change);
+    merging.apply(change);
+  });
+  return () => {
+    removeDeletions();
+    removeChanges();
+  };
+}
+
+function* startedPlaces(meta: MetaStore) {
+  for (const { topicId } of meta.topics()) {
+    for (const { partition } of meta.logStartOffsets(topicId)) yield { topicId, partition };
+  }
+}
