@@ -206,6 +206,10 @@ impl ValueSourceProvider for Source {
         }
         let columns = numbers::columns(segment, &self.column, self.types)?;
         let sources: Vec<Column<u64>> = match self.kind {
+            // Every record has one value, as of the records' own fields: nothing to choose, nothing missing.
+            Kind::Sort { .. } if is_one_each(&columns) => {
+                columns.into_iter().map(|(column, kind)| numbers::as_f64(column, kind)).collect()
+            }
             Kind::Sort { is_descending } => {
                 let values = SortValues { columns, is_descending, count: segment.max_doc() };
                 return Ok(Some(full_column(Arc::new(values), ColumnType::F64)));
@@ -218,6 +222,10 @@ impl ValueSourceProvider for Source {
         };
         Ok(union(sources))
     }
+}
+
+fn is_one_each(columns: &[(Column<u64>, ColumnType)]) -> bool {
+    matches!(columns, [(column, _)] if column.get_cardinality().is_full())
 }
 
 /// One source for all columns; none where there is no column.
