@@ -46,6 +46,8 @@ export class LogManager {
   #pendingStart = 0;
   #batchIndexBytes = 0;
   readonly #liveRuns = new LiveRuns();
+  /** By topic id: checkpoints of partitions that the WAL has yet to create; none once attached. */
+  readonly #restorable = new Map<string, Map<number, PartitionState>>();
 
   constructor(options: LogManagerOptions) {
     this.#clock = options.clock;
@@ -58,6 +60,7 @@ export class LogManager {
   attach(wal: Wal): void {
     assert(this.#wal === undefined, "attached twice");
     this.#wal = wal;
+    this.#restorable.clear();
     for (const partition of this.partitions()) {
       partition.reach(this.#sealed.endOffset(partition.place));
       partition.epochs.assign(this.leaderEpoch, partition.logEndOffset);
@@ -90,6 +93,8 @@ export class LogManager {
       const partition = new Partition(shared, index, this.#sealed);
       // Before the log is recovered, its own entries tell the epochs.
       if (this.#wal !== undefined) partition.epochs.assign(this.leaderEpoch, 0);
+      const state = this.#restorable.get(topic.topicId)?.get(index);
+      if (state !== undefined) partition.restore(state);
       partitions.push(partition);
     }
     this.#topics.set(topic.topicId, partitions);
@@ -161,11 +166,21 @@ export class LogManager {
     this.#account(partition, indexBytesBefore, runCountBefore);
   }
 
-  /** Takes in a partition's checkpoint; of one that is gone, nothing is done. */
-  restore({ topicId, partition }: PartitionPlace, state: PartitionState): void {
+  /**
+   * Takes in a partition's checkpoint before the WAL. The metadata may lag behind it: then the partition is created
+   * by an entry of the WAL, and gets it there.
+   */
+  restore({ topicId, partition: index }: PartitionPlace, state: PartitionState): void {
+    assert(this.#wal === undefined, "restored before attach");
     const lastEpoch = state.epochs.at(-1)?.leaderEpoch ?? 0;
     if (lastEpoch > this.#leaderEpoch) this.#leaderEpoch = lastEpoch + 1;
-    this.partition(topicId, partition)?.restore(state);
+    const partition = this.partition(topicId, index);
+    if (partition !== undefined) {
+      partition.restore(state);
+      return;
+    }
+    const states = this.#restorable.get(topicId) ?? new Map<number, PartitionState>();
+    this.#restorable.set(topicId, states.set(index, state));
   }
 
   /** Forgets where in the WAL a partition's batches below `endOffset` lie: they are found in a segment now. */
