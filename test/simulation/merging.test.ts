@@ -5,12 +5,13 @@
 
 import { expect, test } from "bun:test";
 import { seededRandom } from "../../src/core/clock.ts";
-import type { Disk, DiskFile } from "../../src/core/disk.ts";
+import type { Disk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import type { MergedChange } from "../../src/segment/merging.ts";
 import { ObjectSweep } from "../../src/segment/object-sweep.ts";
 import { SealedWorld, TOPIC_IDS } from "../segment/merging-fixture.ts";
 import { MergingWorld } from "../segment/merging-world.ts";
+import { type CrashEnding, CrashPoint } from "./crash-point.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
 const DIRECTORY = "segments";
@@ -33,7 +34,7 @@ for (const ending of ["kill", "cut"] as const) {
 }
 
 /** @returns false if the history ended before that operation */
-async function crashAt(operation: number, ending: "kill" | "cut", seed: number): Promise<boolean> {
+async function crashAt(operation: number, ending: CrashEnding, seed: number): Promise<boolean> {
   const random = seededRandom(seed);
   const faults = { syncFailure: 0, capacityBytes: Number.POSITIVE_INFINITY, sectorSurvival: 0.3 };
   const disk = new SimulatedDisk(random, faults);
@@ -41,7 +42,7 @@ async function crashAt(operation: number, ending: "kill" | "cut", seed: number):
   const before = new MergingWorld({ disk: disk.process(), directory: DIRECTORY });
   for (let seal = 0; seal < SEALS; seal += 1) await before.seal(sealed);
 
-  const crash = new Crash(disk, operation, ending);
+  const crash = new CrashPoint({ disk, operation, ending });
   const first = worldOf(crash.disk, before.registered, () => crash.step());
   await Promise.race([first.mergeAll(), crash.happened]);
   const hasCrashed = crash.hasHappened;
@@ -90,58 +91,4 @@ async function sweep(world: MergingWorld, disk: Disk): Promise<void> {
   });
   objects.start();
   await objects.stop();
-}
-
-/** Ends the process, or cuts the power, when its disk is used for the n-th time. */
-class Crash {
-  readonly disk: Disk;
-  readonly happened: Promise<void>;
-  hasHappened = false;
-  readonly #simulated: SimulatedDisk;
-  readonly #ending: "kill" | "cut";
-  readonly #tell: () => void;
-  #left: number;
-
-  constructor(simulated: SimulatedDisk, operation: number, ending: "kill" | "cut") {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.happened = promise;
-    this.#tell = resolve;
-    this.#simulated = simulated;
-    this.#ending = ending;
-    this.#left = operation;
-    this.disk = this.#counted(simulated.process());
-  }
-
-  /** An operation that is none of the disk's. A dead process does not come back from it. */
-  async step(): Promise<void> {
-    await this.disk.freeBytes(DIRECTORY);
-  }
-
-  /** Every call counts, of the disk and of the files that it opens. */
-  #counted<Target extends object>(target: Target): Target {
-    return new Proxy(target, {
-      get: (object, name) => {
-        const member: unknown = Reflect.get(object, name);
-        if (typeof member !== "function") return member;
-        return async (...parameters: unknown[]) => {
-          const pending = Reflect.apply(member, object, parameters) as Promise<unknown>;
-          this.#count();
-          const result = await pending;
-          return isFile(result) ? this.#counted(result) : result;
-        };
-      },
-    });
-  }
-
-  #count(): void {
-    this.#left -= 1;
-    if (this.#left !== 0) return;
-    this.hasHappened = true;
-    this.#simulated[this.#ending]();
-    this.#tell();
-  }
-}
-
-function isFile(value: unknown): value is DiskFile {
-  return typeof value === "object" && value !== null && "writeDurably" in value;
 }

@@ -6,9 +6,10 @@
  *           that all are clean (as Linux does)
  *   kill    the process dies: the cache stays, an unfinished write stays as far as it got
  *   cut     the power goes: of the dirty sectors a random part is on disk, in any order; of the names
- *           changed since the directory's sync, the first few
+ *           changed since their directory's sync, the first few of each directory
  */
 
+import { dirname } from "node:path";
 import type { Random } from "../../src/core/clock.ts";
 import { type Disk, DiskError, type DiskFile } from "../../src/core/disk.ts";
 
@@ -61,8 +62,12 @@ export class SimulatedDisk {
   /** The power goes: only what is stored remains. */
   cut(): void {
     this.kill();
-    const kept = Math.floor(this.#random() * (this.#nameChanges.length + 1));
-    for (const change of this.#nameChanges.slice(0, kept)) apply(this.#storedNames, change);
+    const groups = [...Map.groupBy(this.#nameChanges, directoryOf).values()];
+    // One draw at least, so that seeds that were noted keep their histories.
+    for (const changes of groups.length === 0 ? [[]] : groups) {
+      const kept = Math.floor(this.#random() * (changes.length + 1));
+      for (const change of changes.slice(0, kept)) apply(this.#storedNames, change);
+    }
     this.#nameChanges = [];
     this.#names = new Map(this.#storedNames);
     for (const inode of new Set(this.#names.values())) {
@@ -134,10 +139,11 @@ export class SimulatedDisk {
         return paths.map((path) => path.slice(start.length)).sort();
       },
       createDirectory: turn,
-      syncDirectory: async () => {
+      syncDirectory: async (directory) => {
         await turn();
-        for (const nameChange of this.#nameChanges) apply(this.#storedNames, nameChange);
-        this.#nameChanges = [];
+        const isHere = (nameChange: NameChange) => directoryOf(nameChange) === directory;
+        for (const here of this.#nameChanges.filter(isHere)) apply(this.#storedNames, here);
+        this.#nameChanges = this.#nameChanges.filter((nameChange) => !isHere(nameChange));
       },
       modifiedMs: async (path) => {
         await turn();
@@ -256,6 +262,11 @@ export class SimulatedDisk {
 function apply(names: Map<string, Inode>, { from, to, inode }: NameChange): void {
   if (from !== undefined) names.delete(from);
   if (to !== undefined) names.set(to, inode);
+}
+
+/** Files are renamed within their directory only. */
+function directoryOf({ from, to }: NameChange): string {
+  return dirname(to ?? from ?? "");
 }
 
 /** Brings one sector from the cache to the disk. */
