@@ -71,7 +71,6 @@ export async function writeSegment(segment: SegmentToWrite): Promise<SegmentFact
     return { ...known, lengthBytes, searchIndex: null, ranges: layout.ranges };
   } catch (thrown) {
     await writer.abort();
-    await disk.remove(path);
     throw thrown;
   }
 }
