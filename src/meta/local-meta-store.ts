@@ -66,11 +66,13 @@ export class LocalMetaStore implements MetaStore {
 
   /**
    * Metadata before this address of the log is in the state, and durable. It moves on with the log, also while only
-   * records are appended.
+   * records are appended, but never beyond what is durable: a start takes a checkpoint for another log's if it does.
    */
   get appliedEnd(): number {
     if (this.#log === undefined) return this.#appliedEnd;
-    return this.#pending[0]?.address ?? Math.max(this.#appliedEnd, this.#log.durableAddress);
+    const durableEnd = Math.max(this.#appliedEnd, this.#log.durableAddress);
+    // Records may lie between the durable end and a command that is not durable either.
+    return Math.min(durableEnd, this.#pending[0]?.address ?? durableEnd);
   }
 
   /** The whole state as commands. Those committed while it is read may be in it or not. */

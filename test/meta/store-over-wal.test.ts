@@ -99,6 +99,21 @@ test("checkpoint: covers the log up to its durable end, also while only records 
   await reopened.store.commit(randomCommand(reopened.store, seededRandom(2)));
 });
 
+test("checkpoint: covers nothing that is not durable, also while a command waits behind records", async () => {
+  const disk = newDisk(seededRandom(1));
+  const { store, wal, checkpoint } = await openStore(disk.process());
+  await store.commit(randomCommand(store, seededRandom(1)));
+  const view = viewOf(store);
+  for (let count = 0; count < 3; count += 1) await appendBatch(wal, batchWith(8_000, count));
+  // The power goes before it is durable: it is never answered.
+  void store.commit(randomCommand(store, seededRandom(2)));
+  expect(store.appliedEnd).toBeLessThanOrEqual(wal.durableAddress);
+  await checkpoint();
+  disk.cut();
+  const reopened = await openStore(disk.process());
+  expect(viewOf(reopened.store)).toEqual(view);
+});
+
 test("recovery: a WAL without the files that the checkpoint needs stops the start", async () => {
   const disk = newDisk(seededRandom(1));
   const first = disk.process();
