@@ -15,7 +15,8 @@ import type { LogManager } from "./log/log-manager.ts";
 import { type LogTiers, readBatchAt } from "./log/log-reader.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { createSearcher, searchIsOff } from "./search/searcher.ts";
-import { createWalIndexer } from "./search/wal-indexer.ts";
+import { createWalIndexer, type WalIndexer } from "./search/wal-indexer.ts";
+import type { SegmentFacts } from "./segment/segment-facts.ts";
 import type { SegmentStore } from "./segment/segment-store.ts";
 import type { Wal } from "./wal/wal.ts";
 
@@ -25,9 +26,13 @@ export interface SearchOptions {
   readonly logs: LogManager;
   readonly tiers: LogTiers;
   readonly meta: MetaStore;
+  readonly segments: SegmentStore;
+  /** Makes it known that segments have a search index. */
+  readonly registerIndexes: (facts: readonly SegmentFacts[]) => Promise<void>;
+  /** Less of the WAL is needed by the search index than before. */
+  readonly onIndexAdvance: () => void;
   /** What `/api` shows. */
   readonly source: RecordSource;
-  readonly segments: SegmentStore;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -37,6 +42,8 @@ export interface SearchOptions {
 
 export interface RunningSearch {
   readonly httpPort: number;
+  /** Undefined if nothing is indexed. */
+  readonly indexer: Pick<WalIndexer, "beginSeal" | "neededAddress"> | undefined;
   stop(): Promise<void>;
 }
 
@@ -72,6 +79,7 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
     const http = await startHttp();
     return {
       httpPort: http.port,
+      indexer: indexing?.indexer,
       stop: async () => {
         await http.stop();
         runner.stop();
@@ -96,7 +104,7 @@ function* topicSummaries({ meta, logs }: SearchOptions): Iterable<TopicSummary> 
 }
 
 function startIndexing(options: SearchOptions) {
-  const { config, wal, logs, tiers, meta, metrics, clock, logger } = options;
+  const { config, wal, logs, tiers, meta, segments, metrics, clock, logger } = options;
   const indexer = createWalIndexer({
     dataDir: config.dataDir,
     walDirectory: join(config.dataDir, "wal"),
@@ -105,6 +113,13 @@ function startIndexing(options: SearchOptions) {
     durableAddress: wal.durableAddress,
     topics: meta.topics(),
     liveIndexBytesMax: config.liveIndexBytesMax,
+    segments: {
+      index: segments.index,
+      pathOf: (segmentId) => segments.pathOf(segmentId),
+      pin: (segmentId) => segments.pin(segmentId),
+      registerIndexes: options.registerIndexes,
+    },
+    onAdvance: options.onIndexAdvance,
     clock,
     logger,
   });
@@ -112,6 +127,11 @@ function startIndexing(options: SearchOptions) {
   const removeListener = meta.onApplied((command) => {
     if (command.kind === "topicCreated") indexer.topicCreated(command.topic);
     else if (command.kind === "topicDeleted") indexer.topicDeleted(command.topicId);
+  });
+  const removeSegmentListener = segments.onChanged((change) => {
+    indexer.segmentsChanged(change);
+    const addedIds = new Set(change.added.map(({ segmentId }) => segmentId));
+    searcher.forgetSegments(change.removedIds.filter((segmentId) => !addedIds.has(segmentId)));
   });
   metrics.collectIndexerLag(() => indexer.lag());
   const searcher = createSearcher({
@@ -132,8 +152,10 @@ function startIndexing(options: SearchOptions) {
   });
   return {
     searcher,
+    indexer,
     stop: async (): Promise<void> => {
       removeListener();
+      removeSegmentListener();
       searcher.stop();
       await indexer.stop();
     },

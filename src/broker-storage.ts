@@ -145,9 +145,13 @@ function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segm
         return;
       case "segmentsChanged": {
         const { removedIds } = command;
-        const added = command.added.map((facts) =>
-          decodeSegmentFacts(Buffer.from(facts, "base64")),
-        );
+        const added = command.added
+          .map((facts) => decodeSegmentFacts(Buffer.from(facts, "base64")))
+          // What was to get an index and was merged meanwhile is gone.
+          .filter(
+            ({ segmentId }) =>
+              !removedIds.includes(segmentId) || index.segment(segmentId) !== undefined,
+          );
         segments.apply({ added, removedIds });
         for (const place of added.flatMap(({ ranges }) => ranges)) {
           // Its topic can have been deleted while it was sealed.

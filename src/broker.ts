@@ -13,10 +13,10 @@ import { ProduceRulesCache } from "./api/produce-rules.ts";
 import { createHandlers } from "./broker-apis.ts";
 import { brokerConfigsOf, topicDefaultsOf } from "./broker-configs.ts";
 import { startCoordinators } from "./broker-coordinators.ts";
-import { startMaintenance } from "./broker-maintenance.ts";
+import { type Maintenance, startMaintenance } from "./broker-maintenance.ts";
 import { collectStorage } from "./broker-metrics.ts";
 import { createRecordSource } from "./broker-records.ts";
-import { startSearch } from "./broker-search.ts";
+import { type RunningSearch, startSearch } from "./broker-search.ts";
 import { startSegmentWork } from "./broker-segments.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
 import type { Config } from "./config.ts";
@@ -75,23 +75,27 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
   started.defer(() => storage.close(isClean));
   collectStorage(metrics, storage);
-  // Until segments have indexes of their own, the search index is made from the WAL, which therefore stays.
-  const sealing = config.enableWalIndexing ? undefined : createSealing(options, storage);
-  started.defer(
-    startMaintenance({
-      storage,
-      sealing,
-      clock,
-      logger,
-      producerIdExpirationMs: config.producerIdExpirationMs,
-      roundMs: config.walIndexingIntervalSecs * 1000,
-    }),
-  );
   started.defer(startSegmentWork({ storage, config, disk, clock, logger }));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
-  const search = await startSearch({ ...options, ...storage, source, metrics, isReady });
+  let maintenance: Maintenance | undefined;
+  const search = await startSearch({
+    ...options,
+    ...storage,
+    source,
+    metrics,
+    isReady,
+    registerIndexes: (facts) =>
+      registerSegments(
+        storage.meta,
+        facts,
+        facts.map(({ segmentId }) => segmentId),
+      ),
+    onIndexAdvance: () => maintenance?.releaseWal(),
+  });
   started.defer(() => search.stop());
+  maintenance = maintain(options, storage, search.indexer);
+  started.defer(maintenance.stop);
   const cluster = clusterViewOf(config, storage.identity);
   const { meta: store } = storage;
   const coordinators = startCoordinators({ config, store, cluster, clock, logger });
@@ -124,13 +128,28 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   };
 }
 
-function createSealing({ config, clock, logger }: BrokerOptions, storage: Storage): Sealing {
-  return new Sealing({
+function maintain(
+  { config, clock, logger }: BrokerOptions,
+  storage: Storage,
+  indexer: RunningSearch["indexer"],
+): Maintenance {
+  const sealing = new Sealing({
     ...storage,
     clock,
     logger,
     walDirectory: join(config.dataDir, "wal"),
+    onBegin: (endAddress) => indexer?.beginSeal(endAddress),
     register: (segments) => registerSegments(storage.meta, segments),
+  });
+  return startMaintenance({
+    storage,
+    sealing,
+    neededAddress: () => indexer?.neededAddress ?? Number.POSITIVE_INFINITY,
+    unindexedFilesMax: Math.floor(config.walBytesMax / 2 / config.walFileBytes),
+    clock,
+    logger,
+    producerIdExpirationMs: config.producerIdExpirationMs,
+    roundMs: config.walIndexingIntervalSecs * 1000,
   });
 }
 

@@ -32,14 +32,22 @@ export interface BatchRecords {
 export function packEntry(pack: RecordPack, entry: WalEntry, topic: string): number {
   const isLegacy = entry.version < ENTRY_VERSION;
   const bytes = isLegacy ? batchOfLegacyPayload(entry.payload) : entry.payload;
-  const batch = recordsOf(bytes);
-  const { header, records, start, end } = batch;
+  return packBatch(pack, bytes, { topicId: entry.topicId, topic, partition: entry.partition });
+}
+
+/** The same for a batch as it is stored. */
+export function packBatch(
+  pack: RecordPack,
+  bytes: Uint8Array,
+  place: { readonly topicId: string; readonly topic: string; readonly partition: number },
+): number {
+  const { header, records, start, end } = recordsOf(bytes);
   if (header.isControl || header.recordCount === 0) return 0;
   pack.add(
     {
-      topicId: entry.topicId,
-      topic,
-      partition: entry.partition,
+      topicId: place.topicId,
+      topic: place.topic,
+      partition: place.partition,
       recordCount: header.recordCount,
       baseOffset: header.baseOffset,
       baseTimestampMs: header.baseTimestampMs,

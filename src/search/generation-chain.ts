@@ -5,6 +5,9 @@
  * When the live one's Worker dies, its index stands in for what comes behind the full one, until the next Worker
  * has made that anew. So each record is in exactly one of `generations()` at any time, and none that was
  * found is lost.
+ *
+ * What lies before the floor is found in segments, what lies behind it in the chain. There may be gaps: what the WAL
+ * no longer had when its turn came; it is in no index until its segments have theirs.
  */
 
 import type { WalAddress } from "../wal/wal-address.ts";
@@ -30,6 +33,7 @@ export interface RemovedGenerations {
 
 /** State without effects: the indexer acts on what it answers. */
 export class GenerationChain {
+  #floorAddress: WalAddress = 0;
   #frozen: LoadedGeneration[] = [];
   #sealing: MemoryGeneration | undefined;
   #live: MemoryGeneration | undefined;
@@ -44,9 +48,20 @@ export class GenerationChain {
     return this.#frozen;
   }
 
-  /** Where the live generation begins, or would; 0 if nothing comes before it. */
+  /** Exclusive end of what is found in segments. */
+  get floorAddress(): WalAddress {
+    return this.#floorAddress;
+  }
+
+  /** Where the live generation begins, or would. */
   get liveStartAddress(): WalAddress {
-    return this.#sealing?.endAddress ?? this.#frozen.at(-1)?.endAddress ?? 0;
+    const last = this.#sealing ?? this.#frozen.at(-1);
+    return this.#live?.startAddress ?? Math.max(last?.endAddress ?? 0, this.#floorAddress);
+  }
+
+  /** The WAL is read again from here on if the Worker, or the process, dies. */
+  get neededAddress(): WalAddress {
+    return this.#sealing?.startAddress ?? this.liveStartAddress;
   }
 
   /** Exclusive end of what the chain, without a stand-in, has made searchable. */
@@ -68,9 +83,40 @@ export class GenerationChain {
     return [...chain.filter(({ endAddress }) => endAddress <= standIn.startAddress), standIn];
   }
 
-  /** What was found on disk at start. */
-  load(frozen: readonly LoadedGeneration[]): void {
+  /** What was found on disk at start. A generation that reaches over the floor pulls it down. */
+  load(frozen: readonly LoadedGeneration[], floorAddress: WalAddress): void {
     this.#frozen = [...frozen];
+    this.#floorAddress = Math.min(floorAddress, frozen[0]?.startAddress ?? floorAddress);
+  }
+
+  /**
+   * Exclusive end of what frozen generations cover from the floor on without a gap, at most `endAddress`;
+   * undefined if one of them, or one in memory, reaches over `endAddress`.
+   */
+  coveredEnd(endAddress: WalAddress): WalAddress | undefined {
+    const reachesOver = (range: AddressRange) =>
+      range.startAddress < endAddress && range.endAddress > endAddress;
+    const parts = [...this.#frozen, ...this.#inMemory()];
+    if (parts.some(reachesOver)) return undefined;
+    let end = this.#floorAddress;
+    for (const range of this.#frozen) {
+      if (range.startAddress <= end && range.endAddress <= endAddress) end = range.endAddress;
+    }
+    return Math.max(end, this.#floorAddress);
+  }
+
+  /** From now on segments have what lies before `address`. No generation reaches over it. */
+  raiseFloor(address: WalAddress): RemovedGenerations {
+    this.#floorAddress = Math.max(this.#floorAddress, address);
+    const isDone = ({ endAddress }: AddressRange) => endAddress <= this.#floorAddress;
+    const removed = this.#frozen.filter(isDone);
+    this.#frozen = this.#frozen.filter((generation) => !isDone(generation));
+    const indexNumbers = removed.flatMap(({ indexNumber }) => indexNumber ?? []);
+    if (this.#standIn !== undefined && isDone(this.#standIn)) {
+      indexNumbers.push(this.#standIn.indexNumber);
+      this.#standIn = undefined;
+    }
+    return { ranges: removed.map(rangeOf), indexNumbers };
   }
 
   /** The live generation begins. */

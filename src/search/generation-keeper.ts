@@ -9,6 +9,7 @@ import {
   removeGeneration,
 } from "./generation-store.ts";
 import type { KeepCommand, KeepReport } from "./indexer-messages.ts";
+import { indexSegment } from "./segment-keeper.ts";
 
 /** Carries out one command. Rejects if that is impossible. */
 export async function keepGenerations(command: KeepCommand): Promise<KeepReport> {
@@ -21,6 +22,8 @@ export async function keepGenerations(command: KeepCommand): Promise<KeepReport>
       const generation = await freezeGeneration(command, indexNumber, facts, excludedTopicIds);
       return { kind: "frozen", generation, elapsedMs: systemClock.monotonicMs() - startMs };
     }
+    case "indexSegment":
+      return await keepSegment(command);
     case "verify": {
       const { directory, range } = command;
       return { kind: "verified", range, fault: faultOfGeneration(directory, range) };
@@ -29,6 +32,19 @@ export async function keepGenerations(command: KeepCommand): Promise<KeepReport>
       closeAll(command.indexNumbers);
       for (const range of command.ranges) await removeGeneration(command.directory, range);
       return { kind: "dropped" };
+  }
+}
+
+/** What is wrong with one segment, or the disk, must not stop the rest. */
+async function keepSegment(
+  command: Extract<KeepCommand, { kind: "indexSegment" }>,
+): Promise<KeepReport> {
+  const startMs = systemClock.monotonicMs();
+  try {
+    const segment = await indexSegment(command);
+    return { kind: "segmentIndexed", segment, elapsedMs: systemClock.monotonicMs() - startMs };
+  } catch (thrown) {
+    return { kind: "segmentNotIndexed", reason: String(thrown) };
   }
 }
 

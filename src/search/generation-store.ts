@@ -10,7 +10,15 @@
  * WAL, so what is damaged or of another version is removed.
  */
 
-import { type Disk, readWholeFile, removeTree, replaceFile, systemDisk } from "../core/disk.ts";
+import {
+  type Disk,
+  DiskError,
+  type DiskFile,
+  readWholeFile,
+  removeTree,
+  replaceFile,
+  systemDisk,
+} from "../core/disk.ts";
 import { closeIndex, crc32c, FrozenIndex, freezeIndexes } from "../core/native.ts";
 import { fileSequenceOf } from "../wal/wal-address.ts";
 import { decodeFileHeader, FILE_HEADER_BYTES, walFileName } from "../wal/wal-format.ts";
@@ -24,8 +32,8 @@ const ADDRESS_DIGITS = 16;
 
 /** What the manifest says beside the range in the directory's name. */
 interface Manifest extends GenerationFacts {
-  /** Of the WAL file in which the range ends: tells another WAL with the same addresses. */
-  readonly walSalt: readonly number[];
+  /** Of the WAL file in which the range ends: tells another WAL with the same addresses, while there is that file. */
+  readonly walSalt: readonly number[] | null;
 }
 
 export interface StorePlace {
@@ -46,32 +54,38 @@ function generationName({ startAddress, endAddress }: AddressRange): string {
   return `${digits(startAddress)}-${digits(endAddress)}`;
 }
 
+/** What is known of the log before its generations are opened. */
+export interface LoadLimits {
+  /** What lies before it is found in segments. */
+  readonly floorAddress: number;
+  /** The log can be read from here on. */
+  readonly oldestAddress: number;
+  /** What claims to cover more is of another log. */
+  readonly durableAddress: number;
+}
+
 /**
- * Opens the generations that cover the WAL without a gap from its oldest address on, and removes the others.
- * @param durableEnd of the WAL: what claims to cover more is of another WAL.
+ * Opens the generations from the floor on that follow each other, and removes the others. A gap ends the chain
+ * only where the log can still fill it.
  */
-export async function loadGenerations(
-  place: StorePlace,
-  limits: { readonly oldestAddress: number; readonly durableAddress: number },
-): Promise<LoadResult> {
+export async function loadGenerations(place: StorePlace, limits: LoadLimits): Promise<LoadResult> {
   const generations: LoadedGeneration[] = [];
   const dropped: string[] = [];
   let isChained = true;
   for (const name of await systemDisk.list(place.directory)) {
     const lastEnd = generations.at(-1)?.endAddress;
     const loaded = isChained ? await loadGeneration(place, name) : "it follows a missing one";
-    const fault =
-      typeof loaded === "string" ? loaded : faultOfRange(loaded, { ...limits, lastEnd });
+    const fault = typeof loaded === "string" ? loaded : faultOfRange(loaded, limits, lastEnd);
     if (typeof loaded !== "string" && fault === undefined) {
       generations.push(loaded);
       continue;
     }
-    // A range that ends before the WAL begins leaves no gap behind it.
-    const isObsolete = typeof loaded !== "string" && loaded.endAddress <= limits.oldestAddress;
+    // A range that ends before the floor leaves no gap behind it.
+    const range = generationRangeOf(name);
     if (typeof loaded !== "string" && loaded.indexNumber !== undefined) {
       closeIndex(loaded.indexNumber);
     }
-    if (!isObsolete && generationRangeOf(name) !== undefined) isChained = false;
+    if (range !== undefined && canBeReadAgain(range, limits)) isChained = false;
     dropped.push(`${name}: ${fault}`);
     await removeTree(`${place.directory}/${name}`);
   }
@@ -125,20 +139,26 @@ function generationRangeOf(name: string): AddressRange | undefined {
   return { startAddress: Number(start), endAddress: Number(end) };
 }
 
+/** Whether the log still has what a generation covers. */
+function canBeReadAgain({ startAddress, endAddress }: AddressRange, limits: LoadLimits): boolean {
+  return (
+    endAddress > limits.floorAddress &&
+    Math.max(startAddress, limits.floorAddress) >= limits.oldestAddress
+  );
+}
+
 function faultOfRange(
   range: AddressRange,
-  limits: {
-    readonly oldestAddress: number;
-    readonly durableAddress: number;
-    readonly lastEnd: number | undefined;
-  },
+  { floorAddress, oldestAddress, durableAddress }: LoadLimits,
+  lastEnd: number | undefined,
 ): string | undefined {
-  if (range.endAddress > limits.durableAddress) return "it ends behind the log";
-  if (range.endAddress <= limits.oldestAddress) return "the log does not reach back to it";
-  if (limits.lastEnd === undefined) {
-    return range.startAddress <= limits.oldestAddress ? undefined : "it follows a missing one";
-  }
-  return range.startAddress === limits.lastEnd ? undefined : "it follows a missing one";
+  if (range.endAddress > durableAddress) return "it ends behind the log";
+  if (range.endAddress <= floorAddress) return "segments have its records";
+  const expected = lastEnd ?? floorAddress;
+  if (lastEnd !== undefined && range.startAddress < lastEnd) return "it overlaps another";
+  // What the log can't bring back is left to the segments.
+  const isGap = range.startAddress > expected && oldestAddress < range.startAddress;
+  return isGap ? "it follows a missing one" : undefined;
 }
 
 /** The generation in a directory, opened; or why it is none. */
@@ -154,7 +174,9 @@ async function loadGeneration(place: StorePlace, name: string): Promise<LoadedGe
     const { walSalt, ...facts } = manifest;
     if (generationName(facts) !== name) return "its manifest is another's";
     const saltNow = await walSaltOf(place, facts);
-    if (walSalt.join() !== saltNow.join()) return "it was made from another log";
+    // A file of the log goes once its records are in segments.
+    const isKnown = walSalt !== null && saltNow !== null;
+    if (isKnown && walSalt.join() !== saltNow.join()) return "it was made from another log";
     return { ...facts, indexNumber: openIndex(directory, facts) };
   } catch (thrown) {
     return String(thrown);
@@ -191,14 +213,20 @@ function decodeManifest(bytes: Uint8Array): Manifest | string {
   return manifest;
 }
 
-/** The salt of the WAL file in which the range ends. */
+/** The salt of the WAL file in which the range ends; null if the file is gone. */
 async function walSaltOf(
   place: StorePlace,
   range: AddressRange,
   disk: Disk = systemDisk,
-): Promise<readonly number[]> {
+): Promise<readonly number[] | null> {
   const path = `${place.walDirectory}/${walFileName(fileSequenceOf(range.endAddress))}`;
-  const file = await disk.open(path, "read");
+  let file: DiskFile;
+  try {
+    file = await disk.open(path, "read");
+  } catch (thrown) {
+    if (thrown instanceof DiskError && thrown.kind === "missing") return null;
+    throw thrown;
+  }
   try {
     const bytes = new Uint8Array(FILE_HEADER_BYTES);
     await file.read(bytes, 0);

@@ -3,6 +3,7 @@
  * first message: it fills the live index, or it keeps generations (loads, freezes, verifies, drops them).
  */
 
+import type { SegmentFacts } from "../segment/segment-facts.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 
 /** A topic that exists. */
@@ -40,7 +41,11 @@ export type IndexCommand =
       readonly generationBytesMax: number;
       /** Whether a full generation is still being frozen. */
       readonly isSealing: boolean;
+      /** Where generations are to end, as with "boundary". */
+      readonly boundaries: readonly WalAddress[];
     }
+  /** A seal takes what lies before `address`: no generation is to reach over it. Told before more is durable. */
+  | { readonly kind: "boundary"; readonly address: WalAddress }
   /** Everything before `address` is durable. */
   | { readonly kind: "durable"; readonly address: WalAddress }
   /** What lies before `address` is to be searchable soon, not at the next commit. */
@@ -82,10 +87,12 @@ export type IndexReport =
 /** To the Worker that keeps generations. Each is answered by one report. */
 export type KeepCommand =
   | {
-      /** The first: open what is in `directory` and covers the WAL from the oldest address on without a gap. */
+      /** The first: open what is in `directory` and is still needed. */
       readonly kind: "load";
       readonly directory: string;
       readonly walDirectory: string;
+      /** What lies before it is found in segments. */
+      readonly floorAddress: WalAddress;
       readonly oldestAddress: WalAddress;
       readonly durableAddress: WalAddress;
     }
@@ -97,6 +104,19 @@ export type KeepCommand =
       readonly indexNumber: number;
       readonly facts: GenerationFacts;
       readonly excludedTopicIds: readonly string[];
+    }
+  | {
+      /** Give a segment its search index. */
+      readonly kind: "indexSegment";
+      readonly directory: string;
+      readonly segmentPath: string;
+      readonly segment: SegmentFacts;
+      /** Indexes that hold all records of the segment; undefined: read its batches. */
+      readonly indexNumbers: readonly number[] | undefined;
+      /** Those that are to be searchable. */
+      readonly topics: readonly NamedTopic[];
+      /** For an index that is made from batches. */
+      readonly memoryBytesMax: number;
     }
   /** Compare every checksum. */
   | { readonly kind: "verify"; readonly directory: string; readonly range: AddressRange }
@@ -123,6 +143,12 @@ export type KeepReport =
       readonly dropped: readonly string[];
     }
   | { readonly kind: "frozen"; readonly generation: LoadedGeneration; readonly elapsedMs: number }
+  | {
+      readonly kind: "segmentIndexed";
+      readonly segment: SegmentFacts;
+      readonly elapsedMs: number;
+    }
+  | { readonly kind: "segmentNotIndexed"; readonly reason: string }
   | { readonly kind: "verified"; readonly range: AddressRange; readonly fault: string | undefined }
   | { readonly kind: "dropped" };
 

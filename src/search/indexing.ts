@@ -61,6 +61,10 @@ export class Indexing {
   #uncommittedBytes = 0;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
   #commitPauseMs = COMMIT_PAUSE_MS_MIN;
+  /** Where this generation began. */
+  #startAddress: WalAddress;
+  /** Ascending; where generations end. */
+  #boundaries: WalAddress[];
   readonly #toldTopicIds = new Set<string>();
   readonly #untoldTopicIds = new Set<string>();
   readonly #burstPolicy = new BurstPolicy();
@@ -78,6 +82,8 @@ export class Indexing {
     this.#durableAddress = start.durableAddress;
     this.#indexedAddress = start.startAddress;
     this.#committedAddress = start.startAddress;
+    this.#startAddress = start.startAddress;
+    this.#boundaries = start.boundaries.filter((address) => address > start.startAddress);
     this.#isSealing = start.isSealing;
   }
 
@@ -86,6 +92,9 @@ export class Indexing {
     switch (command.kind) {
       case "durable":
         this.#durableAddress = Math.max(this.#durableAddress, command.address);
+        break;
+      case "boundary":
+        if (command.address >= this.#indexedAddress) this.#boundaries.push(command.address);
         break;
       case "refresh":
         this.#durableAddress = Math.max(this.#durableAddress, command.address);
@@ -113,15 +122,28 @@ export class Indexing {
   async run(): Promise<void> {
     this.#createIndex();
     while (!this.#isStopped) {
-      if (this.#indexedAddress < this.#durableAddress) await this.#indexChunks();
+      if (this.#isAtBoundary()) await this.#endAtBoundary();
+      else if (this.#indexedAddress < this.#durableAddress) await this.#indexChunks();
       else if (this.#committedAddress < this.#indexedAddress) await this.#commitWhenDue();
       else await this.#nextCommand();
     }
   }
 
-  /** Reads on to what is durable now. */
+  #isAtBoundary(): boolean {
+    const boundary = this.#boundaries[0];
+    return boundary !== undefined && boundary <= this.#indexedAddress;
+  }
+
+  /** Ends the generation where a seal ends. */
+  async #endAtBoundary(): Promise<void> {
+    const end = this.#indexedAddress;
+    this.#boundaries = this.#boundaries.filter((address) => address > end);
+    if (end > this.#startAddress) await this.#seal();
+  }
+
+  /** Reads on to what is durable now, or to where a seal ends. */
   async #indexChunks(): Promise<void> {
-    const endAddress = this.#durableAddress;
+    const endAddress = Math.min(this.#durableAddress, this.#boundaries[0] ?? this.#durableAddress);
     for await (const chunk of this.#reader.entriesFrom(this.#indexedAddress, endAddress)) {
       if (this.#isStopped) return;
       for (const entry of chunk.entries) this.#add(entry);
@@ -221,6 +243,7 @@ export class Indexing {
     this.#toldTopicIds.clear();
     this.#untoldTopicIds.clear();
     const startAddress = this.#committedAddress;
+    this.#startAddress = startAddress;
     this.#report({ kind: "created", indexNumber: live.number, startAddress });
     return live;
   }

@@ -2,10 +2,19 @@
 
 import type { ShimFilter } from "../core/shim-query.ts";
 
+/** A segment whose index is to be opened. */
+export interface PlannedSegment {
+  readonly segmentId: string;
+  /** Of its archive. */
+  readonly path: string;
+  readonly lengthBytes: number;
+}
+
 /** An index that may be searched. */
 export interface SearchedGeneration {
-  /** Undefined if it holds no record. */
+  /** Undefined if it holds no record, or is that of a segment. */
   readonly indexNumber: number | undefined;
+  readonly segment?: PlannedSegment;
   /** Topics that have records in it; deleted ones too. */
   readonly topicIds: Iterable<string>;
 }
@@ -13,6 +22,8 @@ export interface SearchedGeneration {
 /** For `searchIndexes`. */
 export interface SearchPlan {
   readonly indexNumbers: readonly number[];
+  /** Whose indexes are searched, too. */
+  readonly segments: readonly PlannedSegment[];
   readonly filter: ShimFilter | undefined;
 }
 
@@ -31,13 +42,15 @@ export function planSearch(
   logStartOffsetsOf: LogStartOffsetsOf,
 ): SearchPlan {
   const indexNumbers: number[] = [];
+  const segments: PlannedSegment[] = [];
   const present = new Set<string>();
   const unwanted = new Set<string>();
-  for (const { indexNumber, topicIds } of generations) {
-    if (indexNumber === undefined) continue;
+  for (const { indexNumber, segment, topicIds } of generations) {
+    if (indexNumber === undefined && segment === undefined) continue;
     const ids = [...topicIds];
     if (!ids.some((topicId) => wanted.has(topicId))) continue;
-    indexNumbers.push(indexNumber);
+    if (indexNumber !== undefined) indexNumbers.push(indexNumber);
+    if (segment !== undefined) segments.push(segment);
     for (const topicId of ids) (wanted.has(topicId) ? present : unwanted).add(topicId);
   }
   const topics = topicFilterOf(present, unwanted);
@@ -48,8 +61,8 @@ export function planSearch(
       start,
     })),
   );
-  if (offsetRanges.length > 0) return { indexNumbers, filter: { ...topics, offsetRanges } };
-  return { indexNumbers, filter: topics };
+  const filter = offsetRanges.length > 0 ? { ...topics, offsetRanges } : topics;
+  return { indexNumbers, segments, filter };
 }
 
 /** Undefined if all topics that are there are wanted. */

@@ -57,10 +57,14 @@ export type SearcherCommand =
       readonly placeCount: number;
     }
   /** Nobody waits for this search any more. */
-  | { readonly kind: "cancel"; readonly id: number };
+  | { readonly kind: "cancel"; readonly id: number }
+  /** These segments are gone: their files are not to be kept open. */
+  | { readonly kind: "forget"; readonly segmentIds: readonly string[] };
 
 /** From the Worker. */
 export type SearcherReport =
+  /** Indexes of segments that the Worker has open from now on, all of them; whoever survives it closes them. */
+  | { readonly kind: "open"; readonly indexNumbers: readonly number[] }
   | { readonly kind: "plan"; readonly id: number }
   /** Places are sorted by topic, partition and offset. */
   | { readonly kind: "read"; readonly id: number; readonly places: readonly RecordPlace[] }

@@ -14,6 +14,7 @@
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
+import { closeIndex } from "../core/native.ts";
 import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
@@ -103,6 +104,8 @@ export class Searcher {
   readonly #options: SearcherOptions;
   readonly #worker: SupervisedWorker<SearcherCommand, SearcherReport>;
   readonly #running = new Map<number, RunningSearch>();
+  /** Those of segments, in the Worker. */
+  #openIndexes: readonly number[] = [];
   #nextId = 1;
 
   constructor(options: SearcherOptions) {
@@ -144,6 +147,7 @@ export class Searcher {
 
   stop(): void {
     this.#worker.stop();
+    this.#closeIndexes();
     for (const search of [...this.#running.values()]) search.finish(stoppedError());
   }
 
@@ -198,9 +202,24 @@ export class Searcher {
     });
   }
 
+  /** Segments that are gone: their files are not to be kept any more. */
+  forgetSegments(segmentIds: readonly string[]): void {
+    if (segmentIds.length > 0) this.#worker.post({ kind: "forget", segmentIds });
+  }
+
   #onReport(report: SearcherReport): void {
+    if (report.kind === "open") {
+      this.#openIndexes = report.indexNumbers;
+      return;
+    }
     const search = this.#running.get(report.id);
-    if (search === undefined) return;
+    if (search !== undefined) this.#onSearchReport(search, report);
+  }
+
+  #onSearchReport(
+    search: RunningSearch,
+    report: Exclude<SearcherReport, { readonly kind: "open" }>,
+  ): void {
     switch (report.kind) {
       case "plan": {
         const wanted = new Set(
@@ -270,7 +289,14 @@ export class Searcher {
     return { batches, placeCount };
   }
 
+  /** The Worker's indexes outlive it. Closing them takes no time: nobody writes them. */
+  #closeIndexes(): void {
+    for (const indexNumber of this.#openIndexes) closeIndex(indexNumber);
+    this.#openIndexes = [];
+  }
+
   #onDeath(): void {
+    this.#closeIndexes();
     for (const search of [...this.#running.values()]) {
       if (search.attemptCount < ATTEMPTS_MAX) continue;
       const reason = "the search Worker died twice of it";

@@ -14,12 +14,14 @@ import type { SearchPlan } from "./search-plan.ts";
 import { countRequestOf, type SearchRequest, searchRequestOf } from "./search-request.ts";
 import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
 import type { SearcherCommand, SearcherReport } from "./searcher-messages.ts";
+import { SegmentOpener } from "./segment-opener.ts";
 
 type SearchCommand = Extract<SearcherCommand, { kind: "search" }>;
-type Reply = Exclude<SearcherCommand, SearchCommand>;
+type Reply = Exclude<SearcherCommand, SearchCommand | { kind: "forget" }>;
 
-/** A plan may be outdated when it arrives: an index was frozen and closed meanwhile. */
+/** A plan may be outdated when it arrives: an index was closed, or a segment was removed meanwhile. */
 const PLANS_MAX = 10;
+const OUTDATED = /is not open|No such file/;
 
 export interface SearchingOptions {
   readonly clock: Clock;
@@ -35,17 +37,28 @@ export class Searching {
   /** What each search waits for, by its id. */
   readonly #waits = new Map<number, (reply: Reply) => void>();
 
+  /** Indexes of segments are opened when a search first looks into them. */
+  readonly #segments: SegmentOpener;
+
   constructor(options: SearchingOptions) {
     this.#options = options;
+    this.#segments = new SegmentOpener((indexNumbers) =>
+      options.report({ kind: "open", indexNumbers }),
+    );
   }
 
   receive(command: SearcherCommand): void {
-    if (command.kind !== "search") {
-      this.#waits.get(command.id)?.(command);
-      return;
+    switch (command.kind) {
+      case "search":
+        // It never rejects.
+        void this.#answer(command);
+        return;
+      case "forget":
+        this.#segments.forget(command.segmentIds);
+        return;
+      default:
+        this.#waits.get(command.id)?.(command);
     }
-    // It never rejects.
-    void this.#answer(command);
   }
 
   async #answer(command: SearchCommand): Promise<void> {
@@ -106,16 +119,16 @@ export class Searching {
 
   async #find(command: SearchCommand, request: ShimSearchRequest): Promise<ShimSearchResult> {
     for (let attempt = 1; ; attempt += 1) {
-      const { indexNumbers, filter } = await this.#plan(command.id);
+      const { indexNumbers, segments, filter } = await this.#plan(command.id);
       const timeoutMs = Math.max(1, Math.round(command.deadlineMs - this.#options.clock.nowMs()));
       try {
-        return searchIndexes(indexNumbers, {
+        return searchIndexes([...this.#segments.open(segments), ...indexNumbers], {
           ...request,
           timeoutMs,
           ...(filter === undefined ? {} : { filter }),
         });
       } catch (thrown) {
-        const isOutdated = thrown instanceof NativeError && /is not open/.test(thrown.message);
+        const isOutdated = thrown instanceof NativeError && OUTDATED.test(thrown.message);
         if (!isOutdated || attempt === PLANS_MAX) throw thrown;
       }
     }

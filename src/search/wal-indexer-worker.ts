@@ -27,6 +27,7 @@ self.onmessage = (event: MessageEvent<IndexerCommand>) => {
       // A failure ends this Worker; the main thread starts another.
       indexing.run().catch(failThread);
       break;
+    case "boundary":
     case "durable":
     case "refresh":
     case "topicCreated":

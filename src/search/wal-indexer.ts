@@ -6,6 +6,8 @@
  *   wal.onDurable((address) => indexer.onDurable(address));
  *   indexer.topicCreated({ topicId, name });        // before the topic's first batch is durable
  *   indexer.topicDeleted(topicId);                  // at once when it is gone for clients
+ *   indexer.beginSeal(endAddress);                  // when a seal is about to take what lies before the address
+ *   indexer.segmentsChanged(change);                // when segments were registered or went
  *   await indexer.refresh(timeoutMs);               // what is durable now is a hit then
  *   metrics.collectIndexerLag(() => indexer.lag());
  *   await indexer.stop();                           // before the WAL closes
@@ -14,12 +16,10 @@
  * the next Worker makes it anew from its start.
  */
 
-import type { Clock } from "../core/clock.ts";
-import { systemDisk } from "../core/disk.ts";
-import type { Logger } from "../core/logger.ts";
 import type { IndexerLag } from "../core/metrics.ts";
-import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
+import { SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
+import type { SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import {
   factsOf,
@@ -28,6 +28,7 @@ import {
   type RemovedGenerations,
   rangeOf,
 } from "./generation-chain.ts";
+import { loadChain } from "./generation-loading.ts";
 import type {
   IndexCommand,
   IndexReport,
@@ -36,38 +37,16 @@ import type {
 } from "./indexer-messages.ts";
 import { IndexingLag } from "./indexing-lag.ts";
 import { KeeperClient } from "./keeper-client.ts";
+import { RefreshWaits } from "./refresh-waits.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
-
-export interface WalIndexerOptions {
-  readonly dataDir: string;
-  readonly walDirectory: string;
-  /** Size of the WAL's files; only for the lag in bytes. */
-  readonly walFileBytes: number;
-  /** Exclusive end of what is durable in the WAL at the moment. */
-  readonly durableAddress: WalAddress;
-  /** The oldest address that can still be read from the WAL (`wal.startAddress`). */
-  readonly oldestAddress: () => WalAddress;
-  /** All topics that exist. */
-  readonly topics: Iterable<NamedTopic>;
-  /** Memory for the live index and the one that is being frozen, together. */
-  readonly liveIndexBytesMax: number;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** For tests that want to kill Workers. */
-  readonly createWorker?: CreateWorker;
-}
-
-interface RefreshWait {
-  readonly address: WalAddress;
-  readonly resolve: (isDone: boolean) => void;
-}
+import { SegmentIndexing } from "./segment-indexing.ts";
+import { SkippedBatches } from "./skipped-batches.ts";
+import type { WalIndexerOptions } from "./wal-indexer-options.ts";
 
 /** Durable addresses are announced to the Worker at most this often. */
 const ANNOUNCE_MS = 25;
 /** For the Workers to close what is open. */
 const STOP_MS_MAX = 2_000;
-/** Skipped batches that are logged one by one; the rest is only counted. */
-const SKIPPED_LOGGED_MAX = 10;
 
 /** Opens the frozen generations in the background and indexes what they do not cover. Returns at once. */
 export function createWalIndexer(options: WalIndexerOptions): WalIndexer {
@@ -90,15 +69,22 @@ export class WalIndexer {
   #isLoaded = false;
   #isStopped = false;
   readonly #chain = new GenerationChain();
-  readonly #refreshWaits = new Set<RefreshWait>();
+  readonly #segmentIndexing: SegmentIndexing;
+  /** Ends of seals that are under way. */
+  #sealEnds: WalAddress[] = [];
+  /** Of segments, until the generations are loaded. */
+  readonly #changes: SegmentsChange[] = [];
+  readonly #refreshWaits: RefreshWaits;
   #indexedRecordsTotal = 0;
-  #skippedTotal = 0;
+  readonly #skipped: SkippedBatches;
 
   constructor(options: WalIndexerOptions) {
     const { clock, logger, createWorker } = options;
     const url = workerUrl("search/wal-indexer-worker");
     const workerOptions = { url, clock, logger, ...(createWorker ? { createWorker } : {}) };
     this.#options = options;
+    this.#refreshWaits = new RefreshWaits(clock);
+    this.#skipped = new SkippedBatches(logger);
     this.#directory = `${options.dataDir}/search`;
     this.#topics = new Map(
       [...options.topics].map(({ topicId, name }) => [topicId, { topicId, name }]),
@@ -108,6 +94,16 @@ export class WalIndexer {
     this.#lag = new IndexingLag({ walFileBytes, address: options.oldestAddress() });
     this.#lag.onDurable(options.durableAddress, clock.monotonicMs());
     this.#keeper = new KeeperClient(workerOptions);
+    this.#segmentIndexing = new SegmentIndexing({
+      ...options,
+      chain: this.#chain,
+      keeper: this.#keeper,
+      directory: this.#directory,
+      topics: this.#topics,
+      memoryBytesMax: Math.floor(options.liveIndexBytesMax / 2),
+      liveStartAddress: () => this.#liveStartAddress(),
+      drop: (removed) => this.#drop(removed),
+    });
     this.#worker = new SupervisedWorker<IndexCommand, IndexReport>({
       ...workerOptions,
       name: "wal-indexer",
@@ -151,6 +147,29 @@ export class WalIndexer {
     this.#worker.post({ kind: "topicDeleted", topicId });
   }
 
+  /**
+   * A seal takes what lies before `endAddress`, of what is durable at this moment; so the generation ends there, or
+   * a later one at a later seal's end.
+   */
+  beginSeal(endAddress: WalAddress): void {
+    this.#sealEnds = [
+      ...this.#sealEnds.filter((end) => end > this.#chain.floorAddress),
+      endAddress,
+    ];
+    this.#worker.post({ kind: "boundary", address: endAddress });
+  }
+
+  /** Segments were registered, or went. */
+  segmentsChanged(change: SegmentsChange): void {
+    if (this.#isLoaded) this.#segmentIndexing.changed(change);
+    else this.#changes.push(change);
+  }
+
+  /** The WAL from here on is still read. */
+  get neededAddress(): WalAddress {
+    return this.#isLoaded ? this.#chain.neededAddress : this.#options.oldestAddress();
+  }
+
   /** The topics whose records can be hits. */
   get topics(): Iterable<NamedTopic> {
     return this.#topics.values();
@@ -162,25 +181,18 @@ export class WalIndexer {
 
   /** What a search has to look into: each record is in exactly one of them. */
   generations(): readonly SearchedGeneration[] {
-    return this.#chain.generations();
+    if (!this.#isLoaded) return [];
+    return [...this.#segmentIndexing.searched(), ...this.#chain.generations()];
   }
 
   /** Resolves with true when what is durable now is searchable, with false if that takes longer than `timeoutMs`. */
   refresh(timeoutMs: number): Promise<boolean> {
     const address = this.#durableAddress;
     if (this.#endAddress() >= address && this.#isLoaded) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(timeoutMs, () => finish(false));
-      const finish = (isDone: boolean): void => {
-        cancel();
-        this.#refreshWaits.delete(wait);
-        resolve(isDone);
-      };
-      const wait = { address, resolve: finish };
-      this.#refreshWaits.add(wait);
-      this.#announce();
-      this.#worker.post({ kind: "refresh", address });
-    });
+    const isDone = this.#refreshWaits.wait(address, timeoutMs);
+    this.#announce();
+    this.#worker.post({ kind: "refresh", address });
+    return isDone;
   }
 
   lag(): IndexerLag {
@@ -197,8 +209,9 @@ export class WalIndexer {
   /** Ends the Workers. What is in memory is made anew at the next start. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#segmentIndexing.stop();
     this.#worker.stop();
-    for (const wait of [...this.#refreshWaits]) wait.resolve(false);
+    this.#refreshWaits.giveUp();
     const indexNumbers = this.#chain.indexNumbers();
     const closing = this.#keeper.run(this.#dropCommand({ ranges: [], indexNumbers }));
     const timeout = new Promise((resolve) =>
@@ -213,22 +226,26 @@ export class WalIndexer {
     return Math.max(this.#chain.endAddress, this.#options.oldestAddress());
   }
 
+  /** Where the live generation begins, or would: what the WAL lost in the middle of a seal is left to segments. */
+  #liveStartAddress(): WalAddress {
+    const start = this.#chain.liveStartAddress;
+    const oldest = this.#options.oldestAddress();
+    return oldest <= start ? start : this.#segmentIndexing.sealEndFrom(oldest);
+  }
+
   async #load(): Promise<void> {
-    const { logger, walDirectory } = this.#options;
-    const names = await systemDisk.list(this.#directory);
-    if (names.length > 0) {
-      const report = await this.#keeper.run({
-        kind: "load",
-        directory: this.#directory,
-        walDirectory,
-        oldestAddress: this.#options.oldestAddress(),
-        durableAddress: this.#options.durableAddress,
-      });
-      if (report.kind !== "loaded" || this.#isStopped) return;
-      this.#chain.load(report.generations);
-      for (const dropped of report.dropped) logger.warn("search_index_dropped", { dropped });
-    }
+    const isLoaded = await loadChain({
+      ...this.#options,
+      oldestAddress: this.#options.oldestAddress(),
+      directory: this.#directory,
+      keeper: this.#keeper,
+      chain: this.#chain,
+      segmentIndexing: this.#segmentIndexing,
+    });
+    if (!isLoaded || this.#isStopped) return;
     this.#isLoaded = true;
+    for (const change of this.#changes.splice(0)) this.#segmentIndexing.changed(change);
+    this.#segmentIndexing.advance();
     this.#onProgress();
     this.#announce();
     await this.#verify();
@@ -265,18 +282,23 @@ export class WalIndexer {
   }
 
   #onWorkerStart(): void {
+    const startAddress = this.#liveStartAddress();
+    const sealEnds = [...this.#segmentIndexing.sealEndsAfter(startAddress), ...this.#sealEnds];
     this.#worker.post({
       kind: "index",
       walDirectory: this.#options.walDirectory,
       walFileBytes: this.#options.walFileBytes,
-      startAddress: Math.max(this.#chain.liveStartAddress, this.#options.oldestAddress()),
+      startAddress,
       durableAddress: this.#durableAddress,
       topics: [...this.#topics.values()],
       // One that is full and one that fills up.
       generationBytesMax: Math.floor(this.#options.liveIndexBytesMax / 2),
       isSealing: this.#chain.isSealing,
+      boundaries: [...new Set(sealEnds)].sort((one, other) => one - other),
     });
-    for (const { address } of this.#refreshWaits) this.#worker.post({ kind: "refresh", address });
+    for (const address of this.#refreshWaits.addresses()) {
+      this.#worker.post({ kind: "refresh", address });
+    }
   }
 
   #onWorkerDeath(): void {
@@ -298,7 +320,7 @@ export class WalIndexer {
         this.#onFull();
         break;
       case "skipped":
-        this.#onSkipped(report);
+        this.#skipped.add(report, this.#topics.get(report.topicId)?.name);
         break;
     }
   }
@@ -314,9 +336,7 @@ export class WalIndexer {
   #onProgress(): void {
     const endAddress = this.#endAddress();
     this.#lag.onIndexed(endAddress);
-    for (const wait of [...this.#refreshWaits]) {
-      if (endAddress >= wait.address) wait.resolve(true);
-    }
+    this.#refreshWaits.reach(endAddress);
   }
 
   #onFull(): void {
@@ -345,19 +365,13 @@ export class WalIndexer {
     }
     this.#worker.post({ kind: "sealed" });
     this.#close(full.indexNumber);
+    this.#segmentIndexing.advance();
+    this.#options.onAdvance();
     this.#options.logger.info("search_index_frozen", {
       documentCount,
       sizeBytes,
       elapsedMs: Math.round(elapsedMs),
     });
-  }
-
-  #onSkipped(report: Extract<IndexReport, { kind: "skipped" }>): void {
-    this.#skippedTotal += 1;
-    if (this.#skippedTotal > SKIPPED_LOGGED_MAX) return;
-    const { topicId, partition, baseOffset, reason } = report;
-    const topic = this.#topics.get(topicId)?.name;
-    this.#options.logger.warn("batch_not_searchable", { topic, partition, baseOffset, reason });
   }
 
   #close(indexNumber: number | undefined): void {

@@ -34,6 +34,8 @@ export interface SealingOptions {
   readonly walDirectory: string;
   readonly logs: LogManager;
   readonly segments: SegmentStore;
+  /** A round takes what lies before `endAddress`. Called before more than what is durable now is announced. */
+  readonly onBegin?: (endAddress: WalAddress) => void;
   /** Makes segments known; resolves when that is durable and the log reads them. */
   readonly register: (segments: readonly SegmentFacts[]) => Promise<void>;
   readonly clock: Clock;
@@ -74,6 +76,7 @@ export class Sealing {
     const endAddress = this.#endOfRound();
     const segments = this.#plan(endAddress);
     if (segments.length === 0) return undefined;
+    this.#options.onBegin?.(endAddress);
     const report = await this.#run({
       kind: "seal",
       walDirectory: this.#options.walDirectory,

@@ -46,10 +46,12 @@ test("maintenance: rounds with nothing to do do not end the rounds", () =>
       walDirectory: `${directory}/wal`,
       register: (segments) => registerSegments(opened.meta, segments),
     });
-    const stop = startMaintenance({
+    const maintenance = startMaintenance({
       ...{ storage, sealing, clock, logger },
       producerIdExpirationMs: 1000,
       roundMs: ROUND_MS,
+      neededAddress: () => Number.POSITIVE_INFINITY,
+      unindexedFilesMax: 16,
     });
     await clock.advance(ROUND_MS);
     await rounds.promise;
@@ -65,6 +67,6 @@ test("maintenance: rounds with nothing to do do not end the rounds", () =>
     await rounds.promise;
     // Resolved by the round that saw the change; the test would time out without it.
     expect(opened.meta.topicCount).toBe(1);
-    await stop();
+    await maintenance.stop();
     await opened.close(true);
   }));

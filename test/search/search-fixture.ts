@@ -20,7 +20,9 @@ import { randomUuid, uuidBytes } from "../../src/protocol/uuid.ts";
 import { SearchError } from "../../src/search/elasticsearch-error.ts";
 import { createSearcher, type Searcher } from "../../src/search/searcher.ts";
 import { createWalIndexer, type WalIndexer } from "../../src/search/wal-indexer.ts";
+import { SegmentStore } from "../../src/segment/segment-store.ts";
 import { Wal } from "../../src/wal/wal.ts";
+import { type StoredBatch, TestSealer } from "./test-sealer.ts";
 
 /** The parts of a record that a test names. */
 export interface TestRecord {
@@ -56,12 +58,6 @@ export interface FixtureOptions {
   readonly searchTimeoutMs?: number;
 }
 
-interface StoredBatch {
-  readonly baseOffset: number;
-  readonly endOffset: number;
-  readonly bytes: Uint8Array;
-}
-
 const WAL_FILE_BYTES = 4 * 1024 * 1024;
 const TIMEOUT_MS = 20_000;
 /** 2026-01-01, and a millisecond more for each record. */
@@ -85,6 +81,11 @@ export class SearchFixture {
   });
   /** A broker's sockets keep its process going; Workers and timers alone do not. */
   readonly #keepAlive = setInterval(() => {}, 1_000);
+  /** They outlive a restart, as a registration does. */
+  readonly segments: SegmentStore;
+  #removeListener = (): unknown => undefined;
+  #sealedAddress = 0;
+  readonly #sealer = new TestSealer();
   #wal: Wal | undefined;
   #indexer: WalIndexer | undefined;
   #searcher: Searcher | undefined;
@@ -100,6 +101,11 @@ export class SearchFixture {
   private constructor(directory: string, options: FixtureOptions) {
     this.directory = directory;
     this.#options = options;
+    this.segments = new SegmentStore({
+      disk: systemDisk,
+      directory: join(directory, "segments"),
+      logger: this.#logger,
+    });
   }
 
   get wal(): Wal {
@@ -117,7 +123,8 @@ export class SearchFixture {
     return this.#searcher;
   }
 
-  async start(): Promise<void> {
+  /** @param onOpen what happens to the WAL before anyone reads it */
+  async start(onOpen: (wal: Wal) => Promise<void> = async () => {}): Promise<void> {
     const walDirectory = join(this.directory, "wal");
     const logger = this.#logger;
     const wal = await Wal.open({
@@ -135,6 +142,7 @@ export class SearchFixture {
         throw failure;
       },
     });
+    await onOpen(wal);
     const createWorker = (url: string, name: string): Worker => {
       const worker = new Worker(url);
       this.workers.push({ name, worker });
@@ -148,11 +156,23 @@ export class SearchFixture {
       oldestAddress: () => wal.startAddress,
       topics: [...this.#topicIds].map(([name, topicId]) => ({ name, topicId })),
       liveIndexBytesMax: this.#options.liveIndexBytesMax ?? 64 * 1024 * 1024,
+      segments: {
+        index: this.segments.index,
+        pathOf: (segmentId) => this.segments.pathOf(segmentId),
+        pin: (segmentId) => this.segments.pin(segmentId),
+        registerIndexes: async (facts) =>
+          this.segments.apply({
+            added: facts,
+            removedIds: facts.map(({ segmentId }) => segmentId),
+          }),
+      },
+      onAdvance: () => {},
       clock: systemClock,
       logger,
       createWorker,
     });
     wal.onDurable((address) => indexer.onDurable(address));
+    this.#removeListener = this.segments.onChanged((change) => indexer.segmentsChanged(change));
     this.#searcher = createSearcher({
       indexer,
       readBatchAt: (...place) => this.#readBatchAt(...place),
@@ -171,8 +191,27 @@ export class SearchFixture {
     this.#indexer = indexer;
   }
 
+  /**
+   * Seals what is durable and not sealed yet. The segments are registered when the result is called.
+   * @param isOwn whether a topic gets a segment of its own
+   */
+  async seal(isOwn: (topic: string) => boolean = () => false): Promise<() => void> {
+    const endAddress = this.wal.durableAddress;
+    this.indexer.beginSeal(endAddress);
+    const topics = [...this.#topicIds].map(([name, topicId]) => ({ name, topicId }));
+    const { directory } = this.segments;
+    const startAddress = Math.max(this.#sealedAddress, this.wal.startAddress);
+    const added = await this.#sealer.seal(topics, {
+      ...{ directory, startAddress, endAddress, isOwn },
+      batches: this.#batches,
+    });
+    this.#sealedAddress = endAddress;
+    return () => this.segments.apply({ added, removedIds: [] });
+  }
+
   /** A stop like a crash of the Workers: nothing is flushed but the WAL. */
   async stop(): Promise<void> {
+    this.#removeListener();
     this.searcher.stop();
     await this.indexer.stop();
     await this.wal.close();
@@ -189,6 +228,7 @@ export class SearchFixture {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#wal !== undefined) await this.stop();
     clearInterval(this.#keepAlive);
+    await this.segments.close();
     await rm(this.directory, { recursive: true });
   }
 

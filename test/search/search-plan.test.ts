@@ -22,7 +22,7 @@ test.each([
   ["nothing", "", [], undefined],
 ] as const)("search plan: %s", (_name, wanted, indexNumbers, filter) => {
   const plan = planSearch(GENERATIONS, new Set(wanted.split(" ")), () => []);
-  expect(plan).toEqual({ indexNumbers: [...indexNumbers], filter } as never);
+  expect(plan).toEqual({ indexNumbers: [...indexNumbers], segments: [], filter } as never);
 });
 
 test("search plan: deleted records of topics that are there are filtered out", () => {

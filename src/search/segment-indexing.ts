@@ -1,0 +1,316 @@
+/**
+ * Gives registered segments their search indexes, seal by seal in the order of the WAL: made from the frozen
+ * generations that cover the seal, or from the segment's batches where the WAL was gone too early. When all segments
+ * of a seal have theirs, the chain's floor rises over it: at once the records are found in the segments and no
+ * longer in the generations.
+ *
+ * A segment is searched if it has an index and ends at or before the floor, so each record is in one searched
+ * index, also while segments are merged.
+ */
+
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import type { SegmentFacts } from "../segment/segment-facts.ts";
+import type { SegmentIndex, SegmentsChange } from "../segment/segment-index.ts";
+import type { WalAddress } from "../wal/wal-address.ts";
+import type { GenerationChain, RemovedGenerations } from "./generation-chain.ts";
+import type { AddressRange, NamedTopic } from "./indexer-messages.ts";
+import type { KeeperClient } from "./keeper-client.ts";
+import type { SearchedGeneration } from "./search-plan.ts";
+
+/** The segments that are registered. */
+export interface RegisteredSegments {
+  readonly index: Pick<SegmentIndex, "segment" | "segments" | "deadBytes" | "liveBytes">;
+  pathOf(segmentId: string): string;
+  /** Keeps the object until the result is called. */
+  pin(segmentId: string): () => void;
+  /**
+   * Registers facts in the place of those of the same segments, all at once; without effect on those that are gone.
+   * Resolves when that is applied.
+   */
+  registerIndexes(facts: readonly SegmentFacts[]): Promise<void>;
+}
+
+export interface SegmentIndexingOptions {
+  readonly segments: RegisteredSegments;
+  readonly chain: GenerationChain;
+  readonly keeper: KeeperClient;
+  readonly directory: string;
+  readonly topics: ReadonlyMap<string, NamedTopic>;
+  /** For an index that is made from batches. */
+  readonly memoryBytesMax: number;
+  /** Where the live generation begins, or will. */
+  readonly liveStartAddress: () => WalAddress;
+  readonly drop: (removed: RemovedGenerations) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A seal whose segments can get their indexes now. */
+interface ReadySeal {
+  readonly endAddress: WalAddress;
+  /** Whether the generations have all of it. */
+  readonly isCovered: boolean;
+}
+
+interface IndexedSegment {
+  readonly lengthBytes: number;
+  readonly endAddress: WalAddress;
+  /** Found out when first asked for. */
+  topicIds: readonly string[] | undefined;
+}
+
+/** After a failure, which the disk may have caused. */
+const RETRY_MS = 10_000;
+
+/** Owns which segments lack an index, and the chain's floor. */
+export class SegmentIndexing {
+  readonly #options: SegmentIndexingOptions;
+  /** Where seals end, ascending, behind the floor. */
+  #sealEnds: WalAddress[] = [];
+  /** Segments without an index. */
+  readonly #pending = new Map<string, AddressRange>();
+  /** Those, and the ones that are as they were sealed; behind the floor. */
+  readonly #unmerged = new Map<string, AddressRange>();
+  readonly #indexed = new Map<string, IndexedSegment>();
+  /** Segments whose index could not be made from generations. */
+  readonly #failed = new Set<string>();
+  #isWorking = false;
+  #isDue = false;
+  #isStopped = false;
+
+  constructor(options: SegmentIndexingOptions) {
+    this.#options = options;
+    const ends = new Set<WalAddress>();
+    for (const facts of options.segments.index.segments()) {
+      this.#take(facts);
+      ends.add(facts.endAddress);
+    }
+    this.#sealEnds = [...ends].sort((one, other) => one - other);
+  }
+
+  /** How many segments wait for their index. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Up to here every segment has its index. */
+  get indexedEnd(): WalAddress {
+    const firstEnd = Math.min(...[...this.#pending.values()].map(({ endAddress }) => endAddress));
+    return this.#sealEnds.findLast((end) => end < firstEnd) ?? 0;
+  }
+
+  /** Where the seal ends that `address` lies in the middle of; `address` itself if it is between seals. */
+  sealEndFrom(address: WalAddress): WalAddress {
+    let found = address;
+    for (const { startAddress, endAddress } of this.#unmerged.values()) {
+      if (startAddress < address && endAddress > found) found = endAddress;
+    }
+    return found;
+  }
+
+  /** Ends of seals behind `address`. */
+  sealEndsAfter(address: WalAddress): readonly WalAddress[] {
+    return this.#sealEnds.filter((end) => end > address);
+  }
+
+  /** Segments were registered, or went. */
+  changed({ added, removedIds }: SegmentsChange): void {
+    const addedIds = new Set(added.map(({ segmentId }) => segmentId));
+    for (const segmentId of removedIds) {
+      if (addedIds.has(segmentId)) continue;
+      this.#pending.delete(segmentId);
+      this.#unmerged.delete(segmentId);
+      this.#indexed.delete(segmentId);
+      this.#failed.delete(segmentId);
+    }
+    for (const facts of added) {
+      // A change that came too late was not applied.
+      if (this.#options.segments.index.segment(facts.segmentId) === undefined) continue;
+      this.#take(facts);
+      this.#addSealEnd(facts.endAddress);
+    }
+    this.advance();
+  }
+
+  /** Does what can be done now; call it when there is another frozen generation. */
+  advance(): void {
+    this.#isDue = true;
+    if (this.#isWorking || this.#isStopped) return;
+    this.#isWorking = true;
+    // It never rejects.
+    void this.#work();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** The segments that a search looks into. */
+  *searched(): Generator<SearchedGeneration> {
+    const { segments, chain } = this.#options;
+    for (const [segmentId, indexed] of this.#indexed) {
+      const { endAddress, lengthBytes } = indexed;
+      if (endAddress > chain.floorAddress || segments.index.liveBytes(segmentId) === 0) continue;
+      indexed.topicIds ??= topicIdsOf(segments.index.segment(segmentId));
+      const segment = { segmentId, path: segments.pathOf(segmentId), lengthBytes };
+      yield { indexNumber: undefined, segment, topicIds: indexed.topicIds };
+    }
+  }
+
+  #take({
+    segmentId,
+    level,
+    startAddress,
+    endAddress,
+    lengthBytes,
+    searchIndex,
+  }: Omit<SegmentFacts, "ranges">): void {
+    this.#pending.delete(segmentId);
+    this.#indexed.delete(segmentId);
+    if (searchIndex === null || level === 0) {
+      this.#unmerged.set(segmentId, { startAddress, endAddress });
+    }
+    if (searchIndex === null) this.#pending.set(segmentId, { startAddress, endAddress });
+    else if (searchIndex.documentCount > 0) {
+      this.#indexed.set(segmentId, { lengthBytes, endAddress, topicIds: undefined });
+    }
+  }
+
+  #addSealEnd(end: WalAddress): void {
+    if (end <= this.#options.chain.floorAddress || this.#sealEnds.includes(end)) return;
+    this.#sealEnds.push(end);
+    this.#sealEnds.sort((one, other) => one - other);
+  }
+
+  async #work(): Promise<void> {
+    const { clock, logger } = this.#options;
+    try {
+      while (this.#isDue && !this.#isStopped) {
+        this.#isDue = false;
+        while (!this.#isStopped && (await this.#step()));
+      }
+      this.#isWorking = false;
+    } catch (thrown) {
+      logger.error("segment_not_indexed", { reason: String(thrown), retryInMs: RETRY_MS });
+      clock.after(RETRY_MS, () => {
+        this.#isWorking = false;
+        this.advance();
+      });
+    }
+  }
+
+  /** @returns whether something was done */
+  async #step(): Promise<boolean> {
+    const { chain, drop } = this.#options;
+    const { floorAddress } = chain;
+    if (this.#pendingUpTo(floorAddress).length > 0) {
+      return await this.#indexUpTo(floorAddress, undefined);
+    }
+    const seal = this.#readySeal();
+    if (seal === undefined) return false;
+    const { endAddress, isCovered } = seal;
+    const numbers = chain.frozen
+      .filter((generation) => generation.endAddress <= endAddress)
+      .flatMap(({ indexNumber }) => indexNumber ?? []);
+    // All of a seal at once: what is merged then lies before the floor.
+    if (!(await this.#indexUpTo(endAddress, isCovered ? numbers : undefined))) return false;
+    // More of it came meanwhile.
+    if (this.#pendingUpTo(endAddress).length > 0) return true;
+    drop(chain.raiseFloor(endAddress));
+    this.#sealEnds = this.#sealEnds.filter((end) => end > endAddress);
+    for (const [segmentId, range] of this.#unmerged) {
+      if (range.endAddress <= endAddress) this.#unmerged.delete(segmentId);
+    }
+    return true;
+  }
+
+  #pendingUpTo(address: WalAddress): string[] {
+    return [...this.#pending].flatMap(([segmentId, { endAddress }]) =>
+      endAddress <= address ? [segmentId] : [],
+    );
+  }
+
+  /** @returns whether all is registered; else the broker stops */
+  async #indexUpTo(
+    address: WalAddress,
+    indexNumbers: readonly number[] | undefined,
+  ): Promise<boolean> {
+    const { chain, segments } = this.#options;
+    const indexed: SegmentFacts[] = [];
+    const unpins: (() => void)[] = [];
+    try {
+      for (const segmentId of this.#pendingUpTo(address)) {
+        const isInChain = (this.#pending.get(segmentId)?.startAddress ?? 0) >= chain.floorAddress;
+        const isUsable = isInChain && !this.#failed.has(segmentId);
+        unpins.push(segments.pin(segmentId));
+        indexed.push(...(await this.#indexSegment(segmentId, isUsable ? indexNumbers : undefined)));
+        if (this.#isStopped) return false;
+      }
+      if (indexed.length > 0) await segments.registerIndexes(indexed);
+      return true;
+    } finally {
+      for (const unpin of unpins) unpin();
+    }
+  }
+
+  #readySeal(): ReadySeal | undefined {
+    const { chain, liveStartAddress } = this.#options;
+    for (const endAddress of this.#sealEnds) {
+      if (endAddress <= chain.floorAddress || this.#isReachedOver(endAddress)) continue;
+      const covered = chain.coveredEnd(endAddress);
+      // A generation reaches over it: the next seal's end may be its end, too.
+      if (covered === undefined) continue;
+      if (covered >= endAddress) return { endAddress, isCovered: true };
+      const isLost = !chain.isSealing && liveStartAddress() >= endAddress;
+      return isLost ? { endAddress, isCovered: false } : undefined;
+    }
+    return undefined;
+  }
+
+  /** Whether a segment that was merged before it had an index reaches over `address`. */
+  #isReachedOver(address: WalAddress): boolean {
+    for (const { startAddress, endAddress } of this.#pending.values()) {
+      if (startAddress < address && endAddress > address) return true;
+    }
+    return false;
+  }
+
+  /** @returns its new facts; none if it is gone. Rejects if its index can't be made */
+  async #indexSegment(
+    segmentId: string,
+    indexNumbers: readonly number[] | undefined,
+  ): Promise<readonly SegmentFacts[]> {
+    const { segments, keeper, directory, topics, memoryBytesMax, logger } = this.#options;
+    const segment = segments.index.segment(segmentId);
+    if (segment === undefined) {
+      this.#pending.delete(segmentId);
+      return [];
+    }
+    const report = await keeper.run({
+      kind: "indexSegment",
+      directory,
+      segmentPath: segments.pathOf(segmentId),
+      segment,
+      indexNumbers,
+      topics: [...new Set(segment.ranges.map(({ topicId }) => topicId))].flatMap(
+        (topicId) => topics.get(topicId) ?? [],
+      ),
+      memoryBytesMax,
+    });
+    if (report.kind !== "segmentIndexed") {
+      this.#failed.add(segmentId);
+      throw new Error(report.kind === "segmentNotIndexed" ? report.reason : report.kind);
+    }
+    this.#failed.delete(segmentId);
+    const { documentCount, sizeBytes } = report.segment.searchIndex ?? {};
+    const elapsedMs = Math.round(report.elapsedMs);
+    const isRead = indexNumbers === undefined;
+    logger.info("segment_indexed", { segmentId, documentCount, sizeBytes, elapsedMs, isRead });
+    return [report.segment];
+  }
+}
+
+function topicIdsOf(facts: SegmentFacts | undefined): readonly string[] {
+  return [...new Set(facts?.ranges.map(({ topicId }) => topicId))];
+}
