@@ -202,10 +202,13 @@ class History {
         lifeOf: () => (this.#random() < this.#workerDeath ? 1 + this.#below(30) : undefined),
       }),
     });
-    return startMaintenance({
+    const { stop } = startMaintenance({
       ...{ storage, sealing, clock, logger, roundMs: ROUND_MS },
       producerIdExpirationMs: 10 ** 9,
+      neededAddress: () => Number.POSITIVE_INFINITY,
+      unindexedFilesMax: 16,
     });
+    return stop;
   }
 
   async #step(life: Life): Promise<void> {
