@@ -60,6 +60,14 @@ interface IndexedSegment {
   topicIds: readonly string[] | undefined;
 }
 
+/** A search index that is in its segment's archive and not registered yet. */
+interface MadeIndex {
+  readonly facts: SegmentFacts;
+  readonly elapsedMs: number;
+  /** Made from the segment's batches. */
+  readonly isRead: boolean;
+}
+
 /** After a failure, which the disk may have caused. */
 const RETRY_MS = 10_000;
 
@@ -236,8 +244,8 @@ export class SegmentIndexing {
     address: WalAddress,
     indexNumbers: readonly number[] | undefined,
   ): Promise<boolean> {
-    const { chain, segments } = this.#options;
-    const indexed: SegmentFacts[] = [];
+    const { chain, segments, logger } = this.#options;
+    const indexed: MadeIndex[] = [];
     const unpins: (() => void)[] = [];
     try {
       for (const segmentId of this.#pendingUpTo(address)) {
@@ -247,7 +255,11 @@ export class SegmentIndexing {
         indexed.push(...(await this.#indexSegment(segmentId, isUsable ? indexNumbers : undefined)));
         if (this.#isStopped) return false;
       }
-      if (indexed.length > 0) await segments.registerIndexes(indexed);
+      if (indexed.length > 0) await segments.registerIndexes(indexed.map(({ facts }) => facts));
+      for (const { facts, ...made } of indexed) {
+        const { segmentId, searchIndex } = facts;
+        logger.info("segment_indexed", { segmentId, ...searchIndex, ...made });
+      }
       return true;
     } finally {
       for (const unpin of unpins) unpin();
@@ -280,8 +292,8 @@ export class SegmentIndexing {
   async #indexSegment(
     segmentId: string,
     indexNumbers: readonly number[] | undefined,
-  ): Promise<readonly SegmentFacts[]> {
-    const { segments, keeper, directory, topics, memoryBytesMax, logger } = this.#options;
+  ): Promise<readonly MadeIndex[]> {
+    const { segments, keeper, directory, topics, memoryBytesMax } = this.#options;
     const segment = segments.index.segment(segmentId);
     if (segment === undefined) {
       this.#pending.delete(segmentId);
@@ -303,11 +315,13 @@ export class SegmentIndexing {
       throw new Error(report.kind === "segmentNotIndexed" ? report.reason : report.kind);
     }
     this.#failed.delete(segmentId);
-    const { documentCount, sizeBytes } = report.segment.searchIndex ?? {};
-    const elapsedMs = Math.round(report.elapsedMs);
-    const isRead = indexNumbers === undefined;
-    logger.info("segment_indexed", { segmentId, documentCount, sizeBytes, elapsedMs, isRead });
-    return [report.segment];
+    return [
+      {
+        facts: report.segment,
+        elapsedMs: Math.round(report.elapsedMs),
+        isRead: indexNumbers === undefined,
+      },
+    ];
   }
 }
 
