@@ -37,6 +37,7 @@ const generationsOf = async (broker: SearchFixture): Promise<string[]> =>
   (await readdir(join(broker.directory, "search"))).filter((name) => /^\d/.test(name));
 
 test("segments: a seal's segments take its generations' place", async () => {
+  const openBefore = openIndexNumbers();
   await using broker = await SearchFixture.open();
   await produceRound(broker, "first");
   await expectAll(broker, 300);
@@ -62,7 +63,7 @@ test("segments: a seal's segments take its generations' place", async () => {
   await produceRound(broker, "third");
   await expectAll(broker, 900);
   await broker.stop();
-  expect(openIndexNumbers()).toEqual([]);
+  expect(openIndexNumbers().filter((number) => !openBefore.includes(number))).toEqual([]);
 });
 
 test("segments: generations stay until theirs are indexed, also over a restart", async () => {
