@@ -76,21 +76,27 @@ export class Sealing {
     const endAddress = this.#endOfRound();
     const segments = this.#plan(endAddress);
     if (segments.length === 0) return undefined;
-    this.#options.onBegin?.(endAddress);
-    const report = await this.#run({
-      kind: "seal",
-      walDirectory: this.#options.walDirectory,
-      directory: this.#options.segments.directory,
-      createdMs: this.#options.clock.nowMs(),
-      startAddress: this.#sealedAddress,
-      endAddress,
-      segments,
-    });
-    if (this.#isStopped) return undefined;
-    if (report.kind === "failed") throw new Error(`Sealing failed: ${report.reason}`);
-    await this.#options.register(report.segments);
-    this.#sealedAddress = endAddress;
-    return { segments: report.segments, endAddress };
+    // Until they are registered, whoever sweeps the directory must know of them.
+    const unpins = segments.map(({ segmentId }) => this.#options.segments.pin(segmentId));
+    try {
+      this.#options.onBegin?.(endAddress);
+      const report = await this.#run({
+        kind: "seal",
+        walDirectory: this.#options.walDirectory,
+        directory: this.#options.segments.directory,
+        createdMs: this.#options.clock.nowMs(),
+        startAddress: this.#sealedAddress,
+        endAddress,
+        segments,
+      });
+      if (this.#isStopped) return undefined;
+      if (report.kind === "failed") throw new Error(`Sealing failed: ${report.reason}`);
+      await this.#options.register(report.segments);
+      this.#sealedAddress = endAddress;
+      return { segments: report.segments, endAddress };
+    } finally {
+      for (const unpin of unpins) unpin();
+    }
   }
 
   stop(): void {

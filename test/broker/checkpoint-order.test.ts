@@ -4,34 +4,12 @@ import { expect, test } from "bun:test";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openStorage, type Storage } from "../../src/broker-storage.ts";
-import { loadConfig } from "../../src/config.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { systemDisk } from "../../src/core/disk.ts";
-import { silentLogger } from "../../src/core/logger.ts";
-import { createMetrics } from "../../src/core/metrics.ts";
+import type { Storage } from "../../src/broker-storage.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
+import { openedStorage } from "./opened-storage.ts";
 
 const TOPIC_ID = Buffer.alloc(16, 1).toString("base64url");
-
-async function opened(dataDir: string): Promise<Storage> {
-  const { config } = await loadConfig({
-    argv: ["--data-dir", dataDir],
-    env: {},
-    readFile: async () => "",
-  });
-  return await openStorage({
-    config,
-    disk: systemDisk,
-    clock: systemClock,
-    logger: silentLogger,
-    metrics: createMetrics("test"),
-    onFailure: (reason) => {
-      throw reason;
-    },
-  });
-}
 
 function append({ logs }: Storage, baseSequence: number, index = 0) {
   const value = new Uint8Array(10);
@@ -47,7 +25,7 @@ function append({ logs }: Storage, baseSequence: number, index = 0) {
 test("storage: a log keeps its end and its producers when the metadata's checkpoint is older than its own", async () => {
   const directory = await mkdtemp(join(tmpdir(), "chronik-checkpoints-"));
   try {
-    const before = await opened(join(directory, "before"));
+    const before = await openedStorage(join(directory, "before"));
     const topic = { topicId: TOPIC_ID, name: "t", partitionCount: 1, configs: {}, createdMs: 0 };
     await before.meta.commit({ kind: "topicCreated", topic });
     await before.meta.commit({ kind: "partitionsAdded", topicId: TOPIC_ID, partitionCount: 2 });
@@ -60,7 +38,7 @@ test("storage: a log keeps its end and its producers when the metadata's checkpo
     await before.close(true);
     // The power went after the logs' checkpoint and before the metadata's, of which this would be the first.
     await rm(join(directory, "after", "meta.checkpoint"));
-    const after = await opened(join(directory, "after"));
+    const after = await openedStorage(join(directory, "after"));
     for (const index of [0, 1]) {
       const partition = after.logs.partition(TOPIC_ID, index);
       expect(partition?.highWatermark).toBe(2);

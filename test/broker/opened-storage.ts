@@ -1,0 +1,26 @@
+/** A broker's storage on the machine's disk, with all defaults. */
+
+import { openStorage, type Storage } from "../../src/broker-storage.ts";
+import { loadConfig } from "../../src/config.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { systemDisk } from "../../src/core/disk.ts";
+import { silentLogger } from "../../src/core/logger.ts";
+import { createMetrics } from "../../src/core/metrics.ts";
+
+export async function openedStorage(dataDir: string): Promise<Storage> {
+  const { config } = await loadConfig({
+    argv: ["--data-dir", dataDir],
+    env: {},
+    readFile: async () => "",
+  });
+  return await openStorage({
+    config,
+    disk: systemDisk,
+    clock: systemClock,
+    logger: silentLogger,
+    metrics: createMetrics("test"),
+    onFailure: (reason) => {
+      throw reason;
+    },
+  });
+}
