@@ -7,6 +7,7 @@ import type { Config } from "./config.ts";
 import { type CancelTimer, type Clock, nextTurn } from "./core/clock.ts";
 import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
+import type { CreateWorker } from "./core/supervised-worker.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { Merging } from "./segment/merging.ts";
 import { MergingRunner } from "./segment/merging-runner.ts";
@@ -28,6 +29,8 @@ export interface SegmentWorkOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** For tests that want to kill the Worker. */
+  readonly createWorker?: CreateWorker;
 }
 
 /** Starts it. @returns ends it, waiting for what is under way */
@@ -48,7 +51,8 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     }
     return [...deletedIds, ...rewrittenIds];
   };
-  const runner = new MergingRunner({ clock, logger });
+  const workers = options.createWorker ? { createWorker: options.createWorker } : {};
+  const runner = new MergingRunner({ clock, logger, ...workers });
   const waitMs = INDEX_WAIT_INTERVALS * config.walIndexingIntervalSecs * 1000;
   const merging = new Merging({
     ...{ index, store: segments, directory, disk, clock, logger, segmentsToPurge },

@@ -2,9 +2,13 @@
  * One seeded history of a broker's storage on a disk that fails: lives that append, seal, write checkpoints, free
  * the WAL, delete records and topics, each ended by a clean stop, the death of the process or a power cut at any
  * operation on the disk, also in the midst of a start. After each start all that was promised is there, once.
+ *
+ * In half of the histories segments are merged, purged and swept too. These inflate on a thread, so that their order
+ * of events can differ when a seed is repeated; the others repeat exactly.
  */
 
 import { startMaintenance } from "../../src/broker-maintenance.ts";
+import { startSegmentWork } from "../../src/broker-segments.ts";
 import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import type { Config } from "../../src/config.ts";
 import { nextTurn, type Random, seededRandom } from "../../src/core/clock.ts";
@@ -12,6 +16,8 @@ import type { Disk } from "../../src/core/disk.ts";
 import { type Logger, silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
 import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
+import { mergeSegments } from "../../src/segment/merging-job.ts";
+import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
 import { registerSegments } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 import { sealSegments } from "../../src/segment/sealing-job.ts";
@@ -35,7 +41,15 @@ import {
 const GROUP_ID = "group";
 const PRODUCER_IDS = [7, 8];
 const ROUND_MS = 1000;
-const TURNS_LIMIT = 20_000;
+/** Deleted bytes are purged soon. */
+const CONFIG_OF_SEGMENTS = {
+  enableWalIndexing: false,
+  fileDeleteDelayMs: 1000,
+  walIndexingIntervalSecs: 1,
+};
+const HOURS_MS = 2 * 3_600_000;
+/** Inflating takes its time on a thread of its own. */
+const TURNS_LIMIT = 2_000_000;
 const TURNS_PER_TIMER = 20;
 const TIMER_MS = 25;
 /** Most lives take fewer. */
@@ -65,6 +79,7 @@ class History {
   readonly #disk: SimulatedDisk;
   readonly #syncFailure: number;
   readonly #workerDeath: number;
+  readonly #hasSegmentWork: boolean;
   readonly #model: StorageModel = {
     topics: [],
     committedOffset: new RisingNumber(),
@@ -82,6 +97,7 @@ class History {
     this.#random = seededRandom(options.seed);
     const isFixed = options.crashOf !== undefined;
     this.#syncFailure = !isFixed && this.#random() < 0.1 ? 0.02 : 0;
+    this.#hasSegmentWork = isFixed || this.#random() < 0.5;
     this.#workerDeath = !isFixed && this.#random() < 0.2 ? 0.3 : 0;
     this.#disk = new SimulatedDisk(this.#random, {
       syncFailure: this.#syncFailure,
@@ -133,6 +149,8 @@ class History {
       storage: undefined,
       hasFailed: false,
     };
+    // Time goes on from life to life.
+    this.#advance(life, Math.max(0, this.#disk.nowMs - life.clock.nowMs()));
     this.#life = life;
     const stopMaintenance = await this.#open(life);
     if (stopMaintenance !== undefined) {
@@ -164,6 +182,7 @@ class History {
         ...{ config, clock, logger, disk: crash.disk, metrics: createMetrics("test") },
         onFailure: (reason) => this.#fail(life, reason),
       }),
+      "the start",
     );
     if (opening.state === "failed") return this.#fail(life, opening.reason);
     if (opening.state === "pending") {
@@ -173,7 +192,7 @@ class History {
     const storage = opening.value;
     life.storage = storage;
     const { leaderEpoch } = storage.identity;
-    const judging = await this.#outcome(life, judgeFound(storage, this.#model));
+    const judging = await this.#outcome(life, judgeFound(storage, this.#model), "the first look");
     if (judging.state === "failed") throw judging.reason;
     if (judging.state === "pending") return undefined;
     this.counts.lost += judging.value;
@@ -190,25 +209,36 @@ class History {
 
   #startMaintenance(life: Life, storage: Storage, logger: Logger): () => Promise<void> {
     const { crash, clock } = life;
+    const createWorker = simulatedWorkers({
+      disk: crash.disk,
+      job: answer,
+      lifeOf: () => (this.#random() < this.#workerDeath ? 1 + this.#below(30) : undefined),
+    });
     const sealing = new Sealing({
       ...{ ...storage, clock, logger, walDirectory: `${this.#options.config.dataDir}/wal` },
       register: async (segments) => {
         await registerSegments(storage.meta, segments);
         this.counts.seals += 1;
       },
-      createWorker: simulatedWorkers({
-        disk: crash.disk,
-        job: answerSeal,
-        lifeOf: () => (this.#random() < this.#workerDeath ? 1 + this.#below(30) : undefined),
-      }),
+      createWorker,
     });
-    const { stop } = startMaintenance({
+    const options = { storage, clock, logger, createWorker, disk: crash.disk };
+    const stopSegmentWork = this.#hasSegmentWork
+      ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS })
+      : undefined;
+    storage.segments.onChanged(({ removedIds }) => {
+      if (!crash.hasHappened && removedIds.length > 0) this.counts.merges += 1;
+    });
+    const maintenance = startMaintenance({
       ...{ storage, sealing, clock, logger, roundMs: ROUND_MS },
-      producerIdExpirationMs: 10 ** 9,
+      producerIdExpirationMs: 10 ** 12,
       neededAddress: () => Number.POSITIVE_INFINITY,
       unindexedFilesMax: 16,
     });
-    return stop;
+    return async () => {
+      await stopSegmentWork?.();
+      await maintenance.stop();
+    };
   }
 
   async #step(life: Life): Promise<void> {
@@ -221,7 +251,7 @@ class History {
     else if (choice < 0.64) this.#clients.deleteTopic(life);
     else if (choice < 0.66) this.#clients.growTopic(life);
     else if (choice < 0.69) this.#clients.commitOffset(life);
-    else if (choice < 0.79) life.clock.advance(ROUND_MS);
+    else if (choice < 0.79) this.#advance(life, this.#random() < 0.05 ? HOURS_MS : ROUND_MS);
     else if (choice < 0.83) await this.#read(life);
     else if (choice < 0.9) await this.#turns(life, 1 + this.#below(4));
     else if (choice < 0.95) await this.#turns(life, 30);
@@ -233,7 +263,11 @@ class History {
     const place = this.#clients.place(life);
     if (place === undefined) return;
     const storage = storageOf(life);
-    const reading = await this.#outcome(life, judgeBytes(storage, place.partition, place.model));
+    const reading = await this.#outcome(
+      life,
+      judgeBytes(storage, place.partition, place.model),
+      "a read",
+    );
     const isDeleted = place.partition.isDeleted;
     if (reading.state === "failed" && !isDeleted && !life.hasFailed) throw reading.reason;
   }
@@ -250,7 +284,7 @@ class History {
       this.#lastStop = "cutOff";
       await storage.close(true);
     })();
-    const outcome = await this.#outcome(life, closing);
+    const outcome = await this.#outcome(life, closing, "the stop");
     if (outcome.state === "failed" && !life.hasFailed) this.#fail(life, outcome.reason);
     if (outcome.state !== "done") return;
     for (const topic of this.#model.topics) {
@@ -267,6 +301,7 @@ class History {
         const partition = storage.logs.partition(topic.topicId, index);
         if (partition === undefined) continue;
         model.shownOffset = Math.max(model.shownOffset, partition.highWatermark);
+        model.sealedEnd = storage.segments.endOffset(partition.place);
         model.logStart.promise(partition.logStartOffset);
       }
     }
@@ -295,11 +330,17 @@ class History {
     const tell = (event: string, fields: unknown): void => {
       if (life.crash.hasHappened || life.hasFailed) return;
       if (event === "worker_died") this.counts.workerDeaths += 1;
-      const isBad = /failed|not_freed|not_removed/.test(event);
+      // One that was merged away and is old may be swept before its turn comes.
+      const isBad = /failed|not_freed/.test(event);
       if (!isBad || this.#syncFailure > 0) return;
       this.#violation ??= new ViolationError(`${event}: ${JSON.stringify(fields)}`);
     };
     return { ...silentLogger, warn: tell, error: tell };
+  }
+
+  #advance({ clock }: Life, durationMs: number): void {
+    this.#disk.nowMs = clock.nowMs() + durationMs;
+    clock.advance(durationMs);
   }
 
   async #turns(life: Life, count: number): Promise<void> {
@@ -307,14 +348,18 @@ class History {
   }
 
   /** Lets time pass until `promise` is settled or the life ends. */
-  async #outcome<Value>(life: Life, promise: Promise<Value>): Promise<Outcome<Value>> {
+  async #outcome<Value>(
+    life: Life,
+    promise: Promise<Value>,
+    what: string,
+  ): Promise<Outcome<Value>> {
     const outcome = outcomeOf(promise);
     for (let turn = 1; turn < TURNS_LIMIT; turn += 1) {
       if (outcome.state !== "pending" || life.crash.hasHappened) return outcome;
       await nextTurn();
-      if (turn % TURNS_PER_TIMER === 0) life.clock.advance(TIMER_MS);
+      if (turn % TURNS_PER_TIMER === 0) this.#advance(life, TIMER_MS);
     }
-    throw new ViolationError("it never ends");
+    throw new ViolationError(`${what} never ends`);
   }
 
   #below(limit: number): number {
@@ -322,9 +367,14 @@ class History {
   }
 }
 
-async function answerSeal(disk: Disk, message: unknown): Promise<SealReport> {
+/** What the Workers' scripts do. */
+async function answer(disk: Disk, message: unknown): Promise<SealReport | MergeReport> {
+  const command = message as SealCommand | MergeCommand;
   try {
-    return { kind: "sealed", segments: await sealSegments(disk, message as SealCommand) };
+    if (command.kind === "seal") {
+      return { kind: "sealed", segments: await sealSegments(disk, command) };
+    }
+    return { kind: "merged", ...(await mergeSegments(disk, command)) };
   } catch (thrown) {
     return { kind: "failed", reason: String(thrown) };
   }

@@ -61,6 +61,12 @@ async function judgeTopic(
     partitionModel.logStart.find(logStartOffset, `${partitionModel.name}'s log start`);
     lostCount += partitionModel.cutTo(highWatermark);
     demand(partition.logEndOffset === highWatermark, "what was found is durable");
+    const sealedEnd = storage.segments.endOffset(partition.place);
+    // Where all records are deleted, the segments may go.
+    const isSealed =
+      sealedEnd >= partitionModel.sealedEnd || logStartOffset >= partitionModel.sealedEnd;
+    demand(isSealed, `${partitionModel.name} is sealed to ${sealedEnd} only`);
+    partitionModel.sealedEnd = sealedEnd;
     const metaStart = storage.meta.logStartOffset(topicId, index);
     demand(metaStart === logStartOffset, `${partitionModel.name} starts at two offsets`);
     judgeEpochs(partition, partitionModel);

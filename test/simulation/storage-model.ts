@@ -49,6 +49,8 @@ export class PartitionModel {
   batches: StoredBatch[] = [];
   /** Exclusive: what lies before it was acknowledged, or could be read. */
   shownOffset = 0;
+  /** Exclusive: what lies before it was in segments. */
+  sealedEnd = 0;
 
   constructor(name: string) {
     this.name = name;
@@ -150,6 +152,7 @@ export interface StorageCounts {
   releases: number;
   deletedTopics: number;
   deletedRecords: number;
+  merges: number;
   workerDeaths: number;
   failures: number;
 }
@@ -166,6 +169,7 @@ export function noStorageCounts(): StorageCounts {
     releases: 0,
     deletedTopics: 0,
     deletedRecords: 0,
+    merges: 0,
     workerDeaths: 0,
     failures: 0,
   };
