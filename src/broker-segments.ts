@@ -17,15 +17,12 @@ import { PurgeTracker } from "./segment/purge-tracker.ts";
 import { registerSegments } from "./segment/registration.ts";
 import type { SegmentStore } from "./segment/segment-store.ts";
 
-/** So many intervals a merge waits for the search index of what was sealed; then it goes on without. */
-const INDEX_WAIT_INTERVALS = 10;
+/** So long a merge waits for the search index of what was sealed: merged without, its records would not be found. */
+const INDEX_WAIT_MS = 7 * 24 * 3_600_000;
 
 export interface SegmentWorkOptions {
   readonly storage: { readonly meta: MetaStore; readonly segments: SegmentStore };
-  readonly config: Pick<
-    Config,
-    "enableWalIndexing" | "fileDeleteDelayMs" | "walIndexingIntervalSecs"
-  >;
+  readonly config: Pick<Config, "enableWalIndexing" | "fileDeleteDelayMs">;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -53,12 +50,11 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
   };
   const workers = options.createWorker ? { createWorker: options.createWorker } : {};
   const runner = new MergingRunner({ clock, logger, ...workers });
-  const waitMs = INDEX_WAIT_INTERVALS * config.walIndexingIntervalSecs * 1000;
   const merging = new Merging({
     ...{ index, store: segments, directory, disk, clock, logger, segmentsToPurge },
     run: (command) => runner.run(command),
     register: ({ added, removedIds }) => registerSegments(meta, added, removedIds),
-    indexWaitMs: config.enableWalIndexing ? waitMs : 0,
+    indexWaitMs: config.enableWalIndexing ? INDEX_WAIT_MS : 0,
   });
   const sweep = new ObjectSweep({
     ...{ disk, directory, clock, logger },

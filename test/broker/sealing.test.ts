@@ -288,8 +288,8 @@ test(`sealing: the log reads the same over all tiers, through restarts (SEED=${s
   const sequence = fileSequenceOf(world.storage.wal.appendedAddress);
   while (fileSequenceOf(world.storage.wal.appendedAddress) < sequence + 2) await world.append();
   await world.sealAll();
-  await world.release();
+  // A file that somebody reads at the moment goes a round later; what never goes ends the test by its limit.
+  while (fileSequenceOf(world.storage.wal.startAddress) < sequence + 2) await world.release();
   await world.readAll();
-  expect(fileSequenceOf(world.storage.wal.startAddress)).toBeGreaterThanOrEqual(sequence + 2);
   await world.close();
 });
