@@ -32,8 +32,6 @@ export function chronik({ source = false, flags = [] }: ChronikOptions = {}): Br
       ...program,
       ...["--data-dir", join(directory, "data")],
       ...["--kafka-port", String(kafkaPort), "--http-port", String(httpPort)],
-      // Records move to segments while the clients read them.
-      ...["--wal-indexing-interval-secs", "1"],
       ...flags,
       "standalone",
     ],

@@ -57,10 +57,13 @@ const outcomes: Outcome[] = [];
  */
 const QUICK_SESSION = ["broker.session.timeout.ms=5000", "broker.heartbeat.interval.ms=500"];
 
+/** Records move to segments while the clients read them. */
+const QUICK_SEALING = ["--wal-indexing-interval-secs", "1"];
+
 function brokerKind(advertised?: LossyProxy): BrokerKind {
   if (!options.peer) {
-    const flags = advertised ? ["--advertised-addr", advertised.bootstrap] : [];
-    return chronik({ source: options.source, flags });
+    const advertising = advertised ? ["--advertised-addr", advertised.bootstrap] : [];
+    return chronik({ source: options.source, flags: [...QUICK_SEALING, ...advertising] });
   }
   const advertisedPort = advertised ? { advertisedPort: advertised.port } : {};
   return kafka({ heap: "512M", properties: QUICK_SESSION, ...advertisedPort });

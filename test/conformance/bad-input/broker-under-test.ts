@@ -76,11 +76,11 @@ export class BrokerUnderTest {
   }
 
   /** Runs `work` and checks that the broker's memory has hardly grown. The peer's heap has a fixed size. */
-  async expectNoGrowth(work: () => Promise<void>): Promise<void> {
+  async expectNoGrowth(work: () => Promise<void>, bytesMax = GROWTH_BYTES_MAX): Promise<void> {
     const beforeBytes = this.residentBytes();
     await work();
     const grownBytes = this.residentBytes() - beforeBytes;
-    if (!isPeer) expect(grownBytes).toBeLessThan(GROWTH_BYTES_MAX);
+    if (!isPeer) expect(grownBytes).toBeLessThan(bytesMax);
   }
 
   residentBytes(): number {
