@@ -195,7 +195,7 @@ function placeKeyOf({ topicId, partition }: Pick<CheckpointedPartition, "topicId
   return `${topicId}/${partition}`;
 }
 
-/** Each file is written only if it would change, and none is ahead of the WAL. */
+/** The index of segments is written only if it has changed; no file is ahead of the WAL. */
 function createCheckpoint(
   disk: Disk,
   dataDir: string,

@@ -140,10 +140,19 @@ export async function readWholeFile(disk: Disk, path: string): Promise<Uint8Arra
 
 /** Puts `bytes` in the place of a file: after a crash there is the old one or the new one, whole. */
 export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  await replaceFileBy(disk, path, (file) => file.write(bytes, 0));
+}
+
+/** The same with what `write` writes, piece by piece. @throws DiskError; then the old file still holds */
+export async function replaceFileBy(
+  disk: Disk,
+  path: string,
+  write: (file: DiskFile) => Promise<void>,
+): Promise<void> {
   const aside = `${path}.tmp`;
   const file = await disk.create(aside, 0);
   try {
-    await file.write(bytes, 0);
+    await write(file);
     await file.sync();
   } finally {
     await file.close();

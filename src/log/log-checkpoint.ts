@@ -14,7 +14,7 @@
  */
 
 import { nextTurn } from "../core/clock.ts";
-import { type Disk, DiskError, readWholeFile, replaceFile } from "../core/disk.ts";
+import { type Disk, readWholeFile, replaceFile } from "../core/disk.ts";
 import { crc32c } from "../core/native.ts";
 import { readUint32At } from "../protocol/big-endian.ts";
 import { Reader } from "../protocol/reader.ts";
@@ -97,14 +97,15 @@ export async function readLogCheckpoint(
   try {
     const partitions = readMany(reader, PARTITION_BYTES_MIN, readPartition);
     if (reader.remaining === 0) return partitions;
-  } catch (thrown) {
-    if (thrown instanceof DiskError) throw thrown;
+  } catch (cause) {
+    return refuse(path, "its content cannot be read", cause);
   }
-  return refuse(path, "its content cannot be read");
+  return refuse(path, "something lies behind its content");
 }
 
-function refuse(path: string, reason: string): never {
-  throw new LogCheckpointError(`${path} is damaged: ${reason}. Restore it from a backup.`);
+function refuse(path: string, reason: string, cause?: unknown): never {
+  const message = `${path} is damaged: ${reason}. Restore it from a backup.`;
+  throw new LogCheckpointError(message, { cause });
 }
 
 function writePartition(writer: Writer, partition: CheckpointedPartition): void {

@@ -11,10 +11,9 @@
  * applying a command twice, in order with those after it, gives the same state.
  */
 
-import { dirname } from "node:path";
 import { assert } from "../core/assert.ts";
 import type { Disk, DiskFile } from "../core/disk.ts";
-import { DiskError } from "../core/disk.ts";
+import { DiskError, replaceFileBy } from "../core/disk.ts";
 import { META_ENTRY_BYTES_LIMIT } from "./local-meta-store.ts";
 import { decodeMetaCommands, encodeMetaCommands, MetaRecoveryError } from "./meta-command.ts";
 import type { MetaCommand } from "./meta-store.ts";
@@ -71,9 +70,7 @@ export async function writeCheckpoint(
   path: string,
   state: CheckpointedState,
 ): Promise<void> {
-  const aside = `${path}.tmp`;
-  const file = await disk.create(aside, 0);
-  try {
+  await replaceFileBy(disk, path, async (file) => {
     const coveredEnd = state.appliedEnd;
     await file.write(headerOf(coveredEnd), 0);
     let position = HEADER_BYTES;
@@ -85,12 +82,7 @@ export async function writeCheckpoint(
       frameCount += 1;
     }
     await file.write(endFrameOf(frameCount), position);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await disk.rename({ from: aside, to: path });
-  await disk.syncDirectory(dirname(path));
+  });
 }
 
 /** Reads the parts of the file in order, each checked before it is given away. */

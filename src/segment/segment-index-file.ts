@@ -11,9 +11,8 @@
  * `coveredEnd` are applied again at start. Deleted topics and log starts are the metadata's to tell.
  */
 
-import { dirname } from "node:path";
 import { assert } from "../core/assert.ts";
-import { type Disk, DiskError, type DiskFile } from "../core/disk.ts";
+import { type Disk, DiskError, type DiskFile, replaceFileBy } from "../core/disk.ts";
 import { crc32c } from "../core/native.ts";
 import { readInt64At, readUint32At, writeInt32At, writeInt64At } from "../protocol/big-endian.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
@@ -66,9 +65,7 @@ export async function saveSegmentIndex(
 ): Promise<void> {
   const snapshot = index.snapshot();
   try {
-    const aside = `${path}.tmp`;
-    const file = await disk.create(aside, 0);
-    try {
+    await replaceFileBy(disk, path, async (file) => {
       await file.write(headerOf(coveredEnd, snapshot.segmentCount), 0);
       let position = HEADER_BYTES;
       let frameCount = 0;
@@ -82,12 +79,7 @@ export async function saveSegmentIndex(
         frameCount += 1;
       }
       await file.write(endFrameOf(frameCount), position);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await disk.rename({ from: aside, to: path });
-    await disk.syncDirectory(dirname(path));
+    });
   } finally {
     snapshot.close();
   }

@@ -1,4 +1,4 @@
-/** A broker's storage on the machine's disk, with all defaults. */
+/** A broker's storage on the machine's disk; what `flags` do not say has its default. */
 
 import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import { loadConfig } from "../../src/config.ts";
@@ -7,9 +7,12 @@ import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
 
-export async function openedStorage(dataDir: string): Promise<Storage> {
+export async function openedStorage(
+  dataDir: string,
+  ...flags: readonly string[]
+): Promise<Storage> {
   const { config } = await loadConfig({
-    argv: ["--data-dir", dataDir],
+    argv: ["--data-dir", dataDir, ...flags],
     env: {},
     readFile: async () => "",
   });

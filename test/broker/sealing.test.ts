@@ -5,12 +5,9 @@ import { afterEach, expect, test } from "bun:test";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openStorage, type Storage } from "../../src/broker-storage.ts";
-import { loadConfig } from "../../src/config.ts";
+import type { Storage } from "../../src/broker-storage.ts";
 import { seededRandom, systemClock } from "../../src/core/clock.ts";
-import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
-import { createMetrics } from "../../src/core/metrics.ts";
 import { readBatches } from "../../src/log/log-reader.ts";
 import { firstRecordSince, recordOfMaxTimestamp } from "../../src/log/partition-times.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
@@ -19,6 +16,7 @@ import { registerSegments } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 import { fileSequenceOf, walAddressOf } from "../../src/wal/wal-address.ts";
 import { expectWhole } from "../segment/whole.ts";
+import { openedStorage } from "./opened-storage.ts";
 
 const TOPIC_IDS = [1, 2].map((byte) => Buffer.alloc(16, byte).toString("base64url"));
 const PARTITION_COUNT = 2;
@@ -56,26 +54,12 @@ class World {
   }
 
   async open(): Promise<void> {
-    const { config } = await loadConfig({
-      argv: [
-        ...["--data-dir", this.#dataDir],
-        ...["--wal-file-bytes", String(WAL_FILE_BYTES)],
-        ...["--wal-slab-bytes", String(WAL_FILE_BYTES)],
-        ...["--message-max-bytes", "200000"],
-      ],
-      env: {},
-      readFile: async () => "",
-    });
-    const storage = await openStorage({
-      config,
-      disk: systemDisk,
-      clock: systemClock,
-      logger: silentLogger,
-      metrics: createMetrics("test"),
-      onFailure: (reason) => {
-        throw reason;
-      },
-    });
+    const storage = await openedStorage(
+      this.#dataDir,
+      ...["--wal-file-bytes", String(WAL_FILE_BYTES)],
+      ...["--wal-slab-bytes", String(WAL_FILE_BYTES)],
+      ...["--message-max-bytes", "200000"],
+    );
     this.#storage = storage;
     this.#sealing = new Sealing({
       ...storage,

@@ -1,16 +1,14 @@
 /** A data directory with sealed segments and records that are still in the WAL, as a stopped broker leaves it. */
 
 import { join } from "node:path";
-import { openStorage, type Storage } from "../../src/broker-storage.ts";
-import { loadConfig } from "../../src/config.ts";
+import type { Storage } from "../../src/broker-storage.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
-import { createMetrics } from "../../src/core/metrics.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { registerSegments } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
+import { openedStorage } from "../broker/opened-storage.ts";
 
 const TOPIC_IDS = [1, 2].map((byte) => Buffer.alloc(16, byte).toString("base64url"));
 const PARTITION_COUNT = 2;
@@ -18,7 +16,12 @@ const WAL_FILE_BYTES = 4 * 1024 * 1024;
 
 /** Two rounds are sealed; of each partition some batches are not. */
 export async function makeSealedDirectory(dataDir: string): Promise<void> {
-  const storage = await open(dataDir);
+  const storage = await openedStorage(
+    dataDir,
+    ...["--wal-file-bytes", String(WAL_FILE_BYTES)],
+    ...["--wal-slab-bytes", String(WAL_FILE_BYTES)],
+    ...["--message-max-bytes", "200000"],
+  );
   const sealing = new Sealing({
     ...storage,
     clock: systemClock,
@@ -40,29 +43,6 @@ export async function makeSealedDirectory(dataDir: string): Promise<void> {
   }
   sealing.stop();
   await storage.close(true);
-}
-
-async function open(dataDir: string): Promise<Storage> {
-  const { config } = await loadConfig({
-    argv: [
-      ...["--data-dir", dataDir],
-      ...["--wal-file-bytes", String(WAL_FILE_BYTES)],
-      ...["--wal-slab-bytes", String(WAL_FILE_BYTES)],
-      ...["--message-max-bytes", "200000"],
-    ],
-    env: {},
-    readFile: async () => "",
-  });
-  return await openStorage({
-    config,
-    disk: systemDisk,
-    clock: systemClock,
-    logger: silentLogger,
-    metrics: createMetrics("test"),
-    onFailure: (reason) => {
-      throw reason;
-    },
-  });
 }
 
 async function append({ wal, logs }: Storage, batchCount: number): Promise<void> {
