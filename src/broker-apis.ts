@@ -6,12 +6,14 @@ import { createDescribeClusterHandler } from "./api/cluster/describe-cluster.ts"
 import { createFetchHandler, type FetchOwners } from "./api/fetch.ts";
 import type { AnyHandler } from "./api/handler.ts";
 import { createProduceHandler, type ProduceOwners } from "./api/produce.ts";
+import { createAlterConfigsHandler } from "./api/topics/alter-configs.ts";
 import { createCreatePartitionsHandler } from "./api/topics/create-partitions.ts";
 import { createCreateTopicsHandler } from "./api/topics/create-topics.ts";
 import { createDeleteRecordsHandler } from "./api/topics/delete-records.ts";
 import { createDeleteTopicsHandler } from "./api/topics/delete-topics.ts";
 import { createDescribeConfigsHandler } from "./api/topics/describe-configs.ts";
 import { createDescribeTopicPartitionsHandler } from "./api/topics/describe-topic-partitions.ts";
+import { createIncrementalAlterConfigsHandler } from "./api/topics/incremental-alter-configs.ts";
 import { createListOffsetsHandler } from "./api/topics/list-offsets.ts";
 import { createMetadataHandler } from "./api/topics/metadata.ts";
 import { createOffsetForLeaderEpochHandler } from "./api/topics/offset-for-leader-epoch.ts";
@@ -47,6 +49,8 @@ export function createHandlers(owners: ApiOwners): readonly AnyHandler[] {
     createDeleteRecordsHandler({ wal, logs, meta, configs }),
     createCreatePartitionsHandler(topicAdmin),
     createDescribeConfigsHandler({ meta, configs, brokerId: cluster.brokerId, brokerConfigs }),
+    createAlterConfigsHandler(topicAdmin),
+    createIncrementalAlterConfigsHandler({ topicAdmin, configs }),
     createDescribeClusterHandler(cluster),
     createDescribeTopicPartitionsHandler({ cluster, meta }),
     ...owners.coordinatorHandlers,

@@ -1,10 +1,11 @@
 /** The rules by which topics are created, grown and deleted; every door (Kafka, HTTP) goes through them. */
 
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../core/clock.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { randomUuid } from "../protocol/uuid.ts";
 import type { MetaStore, Topic } from "./meta-store.ts";
-import type { TopicConfigs } from "./topic-configs.ts";
+import type { ConfigValues, TopicConfigs } from "./topic-configs.ts";
 import { topicNameFaultOf } from "./topic-name.ts";
 
 /** Partitions that one request may create in all (Kafka's own limit). */
@@ -43,6 +44,8 @@ export interface TopicAdminOptions {
 /** Checks, then commits. Every method throws a KafkaError with the code that the client is to see. */
 export class TopicAdmin {
   readonly #options: TopicAdminOptions;
+  /** By name: settles when the last change of the topic's configs has. */
+  readonly #configChanges = new Map<string, Promise<void>>();
 
   constructor(options: TopicAdminOptions) {
     this.#options = options;
@@ -119,10 +122,52 @@ export class TopicAdmin {
     await this.#options.meta.commit({ kind: "partitionsAdded", topicId, partitionCount });
   }
 
+  /**
+   * Gives a topic the own configs that `change` makes of those it has. Changes of one topic come one after another.
+   * `isTrial`: only checks.
+   */
+  async changeConfigs(
+    name: string,
+    change: (own: ConfigValues) => ConfigValues,
+    { isTrial }: { readonly isTrial: boolean },
+  ): Promise<void> {
+    const before = this.#configChanges.get(name) ?? Promise.resolve();
+    const changed = before.then(() => this.#changeConfigsNow(name, change, isTrial));
+    const settled = changed.catch(() => {}); // The caller hears of it.
+    this.#configChanges.set(name, settled);
+    try {
+      await changed;
+    } finally {
+      if (this.#configChanges.get(name) === settled) this.#configChanges.delete(name);
+    }
+  }
+
   /** Deletes a topic; its records are gone from every read when this resolves. */
   async delete(topic: Topic): Promise<void> {
     const { topicId, name } = topic;
     await this.#options.meta.commit({ kind: "topicDeleted", topicId, name });
+  }
+
+  async #changeConfigsNow(
+    name: string,
+    change: (own: ConfigValues) => ConfigValues,
+    isTrial: boolean,
+  ): Promise<void> {
+    const { meta, configs } = this.#options;
+    const nameFault = topicNameFaultOf(name);
+    if (nameFault !== undefined) throw invalidTopic(nameFault);
+    const topic = meta.topic(name);
+    const own = topic?.configs ?? {};
+    const changed = change(own);
+    configs.validate(changed);
+    if (topic === undefined) {
+      throw new KafkaError(
+        ErrorCode.unknownTopicOrPartition,
+        `The topic '${name}' does not exist.`,
+      );
+    }
+    if (isTrial || isDeepStrictEqual(own, changed)) return;
+    await meta.commit({ kind: "topicConfigsSet", topicId: topic.topicId, configs: changed });
   }
 
   #partitionCountOf(wanted: NewTopic): number {

@@ -118,6 +118,11 @@ export class TopicConfigs {
     return itemsOf(this.valueOf(configs, name));
   }
 
+  /** Whether there is a config of this name, and its value is a list. */
+  isList(name: string): boolean {
+    return this.#definitions.get(name)?.type === "list";
+  }
+
   /** All configs of a topic, or those of `names` that exist. */
   describe(configs: ConfigValues, names?: readonly string[] | null): DescribedConfig[] {
     const wanted = names ? new Set(names) : undefined;

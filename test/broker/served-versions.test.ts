@@ -45,6 +45,8 @@ const KAFKA_VERSIONS: Readonly<Record<string, readonly [min: number, max: number
   initProducerId: [0, 5],
   offsetForLeaderEpoch: [2, 4],
   describeConfigs: [1, 4],
+  alterConfigs: [0, 2],
+  incrementalAlterConfigs: [0, 1],
   createPartitions: [0, 3],
   deleteGroups: [0, 2],
   describeCluster: [0, 2],
@@ -112,6 +114,24 @@ const BODIES: Readonly<Record<string, (version: number) => object>> = {
       { resourceType: 2, resourceName: "known", configurationKeys: null },
       { resourceType: 4, resourceName: "1", configurationKeys: null },
     ],
+  }),
+  alterConfigs: () => ({
+    resources: [
+      { resourceType: 2, resourceName: "known", configs: [{ name: "retention.ms", value: "1" }] },
+      { resourceType: 2, resourceName: "gone", configs: [] },
+    ],
+    validateOnly: true,
+  }),
+  incrementalAlterConfigs: () => ({
+    resources: [
+      {
+        resourceType: 2,
+        resourceName: "known",
+        configs: [{ name: "retention.ms", configOperation: 1, value: null }],
+      },
+      { resourceType: 4, resourceName: "1", configs: [] },
+    ],
+    validateOnly: true,
   }),
   createPartitions: () => ({
     topics: [{ name: "known", count: 2, assignments: null }],

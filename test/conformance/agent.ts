@@ -12,6 +12,7 @@
  *   join            group topic output                    a group member, until `stop`; events assignment, received
  *   stop            target                                ends `stream` or `join` with that id
  *   createTopic topic partitions configs · createPartitions topic total · describeTopic topic · listTopics
+ *   alterConfigs topic changes ([[name, "SET"|"DELETE"|"APPEND"|"SUBTRACT", value], ...]) incremental (not everywhere)
  *   describeConfigs topic · deleteTopic topic · listOffsets topic partition at ("earliest"|"latest"|"max"|ms)
  *   deleteRecords topic partition before (-1: all)
  *   committed group topic partitions · listGroups · describeGroup group · deleteGroup group

@@ -27,10 +27,7 @@ import {
   writeDescribeConfigsResponse,
 } from "../../protocol/generated/describe-configs-response.ts";
 import type { Handler } from "../handler.ts";
-
-/** Kinds of resources on the wire. */
-const TOPIC = 2;
-const BROKER = 4;
+import { BROKER_RESOURCE, TOPIC_RESOURCE } from "./config-resource.ts";
 
 export interface DescribeConfigsOwners {
   readonly meta: MetaStore;
@@ -83,7 +80,7 @@ function describeOne(
   const { resourceType, resourceName } = resource;
   try {
     const configs = configsOf(owners, resource).map((config) =>
-      resultOf(config, details, resourceType === BROKER),
+      resultOf(config, details, resourceType === BROKER_RESOURCE),
     );
     return { errorCode: ErrorCode.none, errorMessage: null, resourceType, resourceName, configs };
   } catch (thrown) {
@@ -99,7 +96,7 @@ function configsOf(
 ): readonly DescribedConfig[] {
   // In version 0 and in some clients an empty list stands for all, as null does.
   const keys = configurationKeys?.length === 0 ? null : configurationKeys;
-  if (resourceType === TOPIC) {
+  if (resourceType === TOPIC_RESOURCE) {
     const nameFault = topicNameFaultOf(resourceName);
     if (nameFault !== undefined) throw new KafkaError(ErrorCode.invalidTopicException, nameFault);
     const topic = meta.topic(resourceName);
@@ -109,7 +106,7 @@ function configsOf(
       "This server does not host this topic-partition.",
     );
   }
-  if (resourceType === BROKER) {
+  if (resourceType === BROKER_RESOURCE) {
     // The empty name stands for the settings of all brokers, of which there are none.
     if (resourceName === "") return [];
     if (resourceName === String(brokerId)) {

@@ -10,7 +10,7 @@ const RECORD_COUNT = 100;
 export const admin: Scenario = {
   name: "admin",
   title:
-    "create, create partitions, describe, describe configs, list offsets by time, delete records, delete",
+    "create, create partitions, describe, describe and alter configs, list offsets by time, delete records, delete",
   run: async (bench) => {
     const { agent } = bench;
     const topic = bench.topicOf("admin");
@@ -23,6 +23,7 @@ export const admin: Scenario = {
     expectEqual(await agent.run("describeTopic", { topic }), { partitions: 5 }, "the grown topic");
     await expectFailure("shrinking", agent.run("createPartitions", { topic, total: 3 }));
     await checkConfigs(bench, topic);
+    await checkAlteredConfigs(bench, topic);
     const remark = await checkOffsets(bench, topic);
     await checkDeletedRecords(bench, topic);
 
@@ -47,6 +48,40 @@ async function checkConfigs(bench: Bench, topic: string): Promise<void> {
   };
   const found = Object.fromEntries(Object.keys(expected).map((key) => [key, configs[key]]));
   expectEqual(found, expected, "configs");
+}
+
+/** Agents that can't are passed over. The topic's configs are those of its creation again at the end. */
+async function checkAlteredConfigs(bench: Bench, topic: string): Promise<void> {
+  const alter = (incremental: boolean, ...changes: readonly (string | null)[][]) =>
+    bench.agent.run("alterConfigs", { topic, incremental, changes });
+  const found = async () => {
+    const described = await bench.agent.run("describeConfigs", { topic });
+    const configs = described["configs"] as Record<string, string>;
+    return ["cleanup.policy", "retention.bytes", "retention.ms"].map((name) => configs[name]);
+  };
+  try {
+    await alter(
+      true,
+      ["retention.bytes", "SET", "5000000"],
+      ["cleanup.policy", "APPEND", "compact"],
+    );
+  } catch (error) {
+    if (error instanceof UnsupportedError) return;
+    throw error;
+  }
+  const altered = ["delete,compact", "5000000", RETENTION_MS];
+  expectEqual(await found(), altered, "configs that were altered");
+  const soon = alter(true, ["retention.ms", "SET", "soon"], ["retention.bytes", "SET", "1"]);
+  await expectFailure("a value that is no number", soon);
+  const unlisted = alter(true, ["retention.ms", "APPEND", "1"]);
+  await expectFailure("appending to what is no list", unlisted);
+  expectEqual(await found(), altered, "configs after changes were refused");
+  await alter(true, ["retention.bytes", "DELETE", null], ["cleanup.policy", "SUBTRACT", "compact"]);
+  expectEqual(await found(), ["delete", "-1", RETENTION_MS], "configs that were altered back");
+  // The older request fills in what it does not change, and sends all.
+  await alter(false, ["retention.bytes", "SET", "6000000"]);
+  expectEqual(await found(), ["delete", "6000000", RETENTION_MS], "configs that were replaced");
+  await alter(false, ["retention.bytes", "SET", "-1"]);
 }
 
 /** Timestamps here rise by one second a record. @returns what the library cannot ask for */

@@ -33,6 +33,7 @@ export const consoleTools: Scenario = {
     ]);
     expectTrue(configs.includes("retention.ms=7200000"), `the topic's configs:\n${configs}`);
     expectTrue(configs.includes("max.message.bytes=1048588"), `a default config:\n${configs}`);
+    await configTools(bench, topic);
     const offsets = await tool(bench, "offsets", ["--topic", topic, "--time", "latest"]);
     expectEqual(sumOffsets(offsets), LINES.length, "the sum of the offsets");
     const versions = await tool(bench, "apiVersions", []);
@@ -54,6 +55,21 @@ async function topicTools(bench: Bench, topic: string): Promise<void> {
   expectTrue(described.includes("retention.ms=7200000"), `the topic's configs:\n${described}`);
   const listed = await tool(bench, "topics", ["--list"]);
   expectTrue(listed.split("\n").includes(topic), `the topic is listed:\n${listed}`);
+}
+
+/** Configs that are altered by the tool and shown by it. */
+async function configTools(bench: Bench, topic: string): Promise<void> {
+  const entity = ["--entity-type", "topics", "--entity-name", topic];
+  const alter = (...change: string[]) => tool(bench, "configs", ["--alter", ...entity, ...change]);
+  const described = () => tool(bench, "configs", ["--describe", ...entity]);
+  await alter("--add-config", "retention.bytes=5000000,cleanup.policy=[delete,compact]");
+  const added = await described();
+  expectTrue(added.includes("retention.bytes=5000000"), `an added config:\n${added}`);
+  expectTrue(added.includes("cleanup.policy=delete,compact"), `an added list:\n${added}`);
+  await alter("--delete-config", "retention.bytes,cleanup.policy");
+  const left = await described();
+  expectTrue(!left.includes("retention.bytes"), `a deleted config:\n${left}`);
+  expectTrue(left.includes("retention.ms=7200000"), `the config that was left alone:\n${left}`);
 }
 
 async function recordTools(

@@ -127,6 +127,15 @@ class Operations:
         entries = found["topic"][call["topic"]]
         return {"configs": {name: entry["value"] for name, entry in entries.items()}}
 
+    def alter_configs(self, call):
+        changes = {name: (op, value) for name, op, value in call["changes"]}
+        resource = ConfigResource(ConfigResourceType.TOPIC, call["topic"], changes)
+        altered = with_admin(
+            self._admin(), lambda admin: admin.alter_configs([resource], incremental=call["incremental"])
+        )
+        if "OK" not in str(altered["topic"][call["topic"]]):
+            raise ValueError(f"alter_configs answered {altered}")
+
     def delete_topic(self, call):
         with_admin(self._admin(), lambda admin: admin.delete_topics([call["topic"]]))
 
