@@ -11,7 +11,14 @@ import fs from "node:fs";
 import { dirname } from "node:path";
 import { assert } from "./assert.ts";
 
-export type DiskErrorKind = "denied" | "failed" | "full" | "locked" | "missing" | "readOnly";
+export type DiskErrorKind =
+  | "denied"
+  | "exists"
+  | "failed"
+  | "full"
+  | "locked"
+  | "missing"
+  | "readOnly";
 
 /** What the file system refused, as one sentence for the one who runs the broker. */
 export class DiskError extends Error {
@@ -43,6 +50,18 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+/** A name in a directory. */
+export interface DiskEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+}
+
+export interface FileStatus {
+  readonly sizeBytes: number;
+  /** When it was last written to, in milliseconds since 1970-01-01 UTC. */
+  readonly modifiedMs: number;
+}
+
 /** Held until released, or until the process ends in any way. */
 export interface DiskLock {
   release(): void;
@@ -55,14 +74,17 @@ export interface Disk {
   /** Creates an empty file, or empties the one there, and gives it `sizeBytes` of zeros without storing them. */
   create(path: string, sizeBytes: number): Promise<DiskFile>;
   rename(paths: { readonly from: string; readonly to: string }): Promise<void>;
+  /** Gives a file another name on the same file system. @throws DiskError "exists" if that is taken */
+  link(paths: { readonly from: string; readonly to: string }): Promise<void>;
   remove(path: string): Promise<void>;
   /** Names in a directory, sorted; none if the directory is missing. */
   list(directory: string): Promise<string[]>;
+  /** What is in a directory, sorted by name; nothing if the directory is missing. */
+  entries(directory: string): Promise<DiskEntry[]>;
   /** Creates the directory and those above it where they are missing. */
   createDirectory(directory: string): Promise<void>;
   syncDirectory(directory: string): Promise<void>;
-  /** When a file was last written to, in milliseconds since 1970-01-01 UTC. */
-  modifiedMs(path: string): Promise<number>;
+  stat(path: string): Promise<FileStatus>;
   /** Bytes that this process could still write there. */
   freeBytes(directory: string): Promise<number>;
   /** Takes the lock that `path` stands for. @throws DiskError "locked" if another holder lives. */
@@ -83,11 +105,24 @@ export const systemDisk: Disk = {
     return file;
   },
   rename: ({ from, to }) => settled<void>(from, (done) => fs.rename(from, to, done)),
+  link: ({ from, to }) => settled<void>(to, (done) => fs.link(from, to, done)),
   remove: (path) => settled<void>(path, (done) => fs.unlink(path, done)),
   async list(directory) {
     try {
       const names = await settled<string[]>(directory, (done) => fs.readdir(directory, done));
       return names.sort();
+    } catch (thrown) {
+      if (thrown instanceof DiskError && thrown.kind === "missing") return [];
+      throw thrown;
+    }
+  },
+  async entries(directory) {
+    try {
+      const found = await settled<fs.Dirent[]>(directory, (done) =>
+        fs.readdir(directory, { withFileTypes: true }, done),
+      );
+      const entries = found.map((each) => ({ name: each.name, isDirectory: each.isDirectory() }));
+      return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
     } catch (thrown) {
       if (thrown instanceof DiskError && thrown.kind === "missing") return [];
       throw thrown;
@@ -110,9 +145,9 @@ export const systemDisk: Disk = {
       await settled<void>(directory, (done) => fs.close(descriptor, done));
     }
   },
-  async modifiedMs(path) {
+  async stat(path) {
     const status = await settled<fs.Stats>(path, (done) => fs.stat(path, done));
-    return status.mtimeMs;
+    return { sizeBytes: status.size, modifiedMs: status.mtimeMs };
   },
   async freeBytes(directory) {
     const status = await settled<fs.StatsFs>(directory, (done) => fs.statfs(directory, done));
@@ -268,6 +303,8 @@ function settled<Result>(
 
 function kindOf(error: Error): DiskErrorKind {
   switch ((error as NodeJS.ErrnoException).code) {
+    case "EEXIST":
+      return "exists";
     case "ENOENT":
       return "missing";
     case "ENOSPC":
@@ -287,6 +324,8 @@ function sentenceOf(kind: DiskErrorKind, path: string, cause: unknown): string {
   switch (kind) {
     case "denied":
       return `There is no permission for ${path}.`;
+    case "exists":
+      return `${path} exists already.`;
     case "full":
       return `The disk is full: ${path} can't grow.`;
     case "locked":

@@ -100,7 +100,8 @@ export class ObjectSweep {
   async #isOld(path: string): Promise<boolean> {
     const { disk, clock, graceMs = GRACE_MS } = this.#options;
     try {
-      return clock.nowMs() - (await disk.modifiedMs(path)) >= graceMs;
+      const { modifiedMs } = await disk.stat(path);
+      return clock.nowMs() - modifiedMs >= graceMs;
     } catch (thrown) {
       if (thrown instanceof DiskError && thrown.kind === "missing") return false;
       throw thrown;

@@ -56,13 +56,35 @@ test("disk: names are listed, renamed and removed", () =>
 test("disk: a file's time is that of its last write", () =>
   inDirectory(async (directory) => {
     const path = join(directory, "file");
-    await expect(systemDisk.modifiedMs(path)).rejects.toThrow(DiskError);
+    await expect(systemDisk.stat(path)).rejects.toThrow(DiskError);
     const file = await systemDisk.create(path, 0);
     await utimes(path, 1_000, 1_000);
-    expect(await systemDisk.modifiedMs(path)).toBe(1_000_000);
+    expect(await systemDisk.stat(path)).toEqual({ sizeBytes: 0, modifiedMs: 1_000_000 });
     await file.write(new Uint8Array(1), 0);
-    expect(await systemDisk.modifiedMs(path)).toBeGreaterThan(1_000_000);
+    const { sizeBytes, modifiedMs } = await systemDisk.stat(path);
+    expect(sizeBytes).toBe(1);
+    expect(modifiedMs).toBeGreaterThan(1_000_000);
     await file.close();
+  }));
+
+test("disk: a link gives a file another name, never that of another file", () =>
+  inDirectory(async (directory) => {
+    const [first, second] = [join(directory, "first"), join(directory, "second")];
+    await replaceFile(systemDisk, first, new Uint8Array([1]));
+    await systemDisk.link({ from: first, to: second });
+    await systemDisk.remove(first);
+    expect(await readWholeFile(systemDisk, second)).toEqual(new Uint8Array([1]));
+    await replaceFile(systemDisk, first, new Uint8Array([2]));
+    const taken = await systemDisk.link({ from: first, to: second }).catch((thrown) => thrown);
+    expect(taken).toMatchObject({ kind: "exists" });
+    expect(await readWholeFile(systemDisk, second)).toEqual(new Uint8Array([1]));
+    await systemDisk.createDirectory(join(directory, "below"));
+    expect(await systemDisk.entries(directory)).toEqual([
+      { name: "below", isDirectory: true },
+      { name: "first", isDirectory: false },
+      { name: "second", isDirectory: false },
+    ]);
+    expect(await systemDisk.entries(join(directory, "missing"))).toEqual([]);
   }));
 
 test("disk: a file is replaced as a whole", () =>

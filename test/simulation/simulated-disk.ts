@@ -11,7 +11,7 @@
 
 import { dirname } from "node:path";
 import type { Random } from "../../src/core/clock.ts";
-import { type Disk, DiskError, type DiskFile } from "../../src/core/disk.ts";
+import { type Disk, type DiskEntry, DiskError, type DiskFile } from "../../src/core/disk.ts";
 
 /** What a disk keeps or loses as a whole. */
 const SECTOR_BYTES = 512;
@@ -126,6 +126,13 @@ export class SimulatedDisk {
         if (inode === undefined) throw new DiskError("missing", from);
         change({ from, to, inode });
       },
+      link: async ({ from, to }) => {
+        await turn();
+        const inode = names.get(from);
+        if (inode === undefined) throw new DiskError("missing", from);
+        if (names.has(to)) throw new DiskError("exists", to);
+        change({ to, inode });
+      },
       remove: async (path) => {
         await turn();
         const inode = names.get(path);
@@ -138,6 +145,10 @@ export class SimulatedDisk {
         const paths = [...names.keys()].filter((path) => path.startsWith(start));
         return paths.map((path) => path.slice(start.length)).sort();
       },
+      entries: async (directory) => {
+        await turn();
+        return entriesBelow(`${directory}/`, names.keys());
+      },
       createDirectory: turn,
       syncDirectory: async (directory) => {
         await turn();
@@ -145,11 +156,11 @@ export class SimulatedDisk {
         for (const here of this.#nameChanges.filter(isHere)) apply(this.#storedNames, here);
         this.#nameChanges = this.#nameChanges.filter((nameChange) => !isHere(nameChange));
       },
-      modifiedMs: async (path) => {
+      stat: async (path) => {
         await turn();
         const inode = names.get(path);
         if (inode === undefined) throw new DiskError("missing", path);
-        return inode.modifiedMs;
+        return { sizeBytes: inode.cached.length, modifiedMs: inode.modifiedMs };
       },
       freeBytes: async () => {
         await turn();
@@ -257,6 +268,17 @@ export class SimulatedDisk {
     // A dead process never hears of its operations, and they go no further.
     if (generation !== this.#generation) await new Promise<never>(() => {});
   }
+}
+
+/** Directories are what stands before a slash. */
+function entriesBelow(start: string, paths: Iterable<string>): DiskEntry[] {
+  const found = new Map<string, DiskEntry>();
+  for (const path of paths) {
+    if (!path.startsWith(start)) continue;
+    const [name = "", ...below] = path.slice(start.length).split("/");
+    found.set(name, { name, isDirectory: below.length > 0 });
+  }
+  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function apply(names: Map<string, Inode>, { from, to, inode }: NameChange): void {
