@@ -1,6 +1,7 @@
 /** What is read at scrape time: sizes, lags and counts that their owners know already. */
 
 import type { Metrics } from "./core/metrics.ts";
+import { archiveStats } from "./core/native-segments.ts";
 import type { LogManager } from "./log/log-manager.ts";
 import type { Partition } from "./log/partition.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
@@ -48,7 +49,8 @@ function lagOf({ logStartOffset, highWatermark }: Partition, offset: number): nu
   return Math.max(0, highWatermark - Math.max(offset, logStartOffset));
 }
 
-function collectSegments({ registry }: Metrics, { index }: SegmentStore): void {
+function collectSegments({ registry }: Metrics, segments: SegmentStore): void {
+  const { index } = segments;
   registry.collected(
     "gauge",
     { name: "chronik_segments", help: "Segments by level: 0 as sealed.", labels: ["level"] },
@@ -75,6 +77,18 @@ function collectSegments({ registry }: Metrics, { index }: SegmentStore): void {
       report(objectBytes, "object");
       report(dataBytes, "data");
       report(deadBytes, "dead");
+    },
+  );
+  registry.collected(
+    "counter",
+    {
+      name: "chronik_segment_read_bytes_total",
+      help: "Bytes read of segments' objects: of batches for consumers and hits, of search indexes for searches and merges.",
+      labels: ["kind"],
+    },
+    (report) => {
+      report(segments.readBytes, "batches");
+      report(archiveStats().bytesRead, "index");
     },
   );
 }

@@ -14,7 +14,7 @@ import {
 } from "../log/sealed-log.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { ArchiveReader } from "./archive-reader.ts";
-import { LocalFileSource } from "./archive-source.ts";
+import { LocalFileSource, type RangeSource } from "./archive-source.ts";
 import { RangeReader, READ_OVERHEAD_BYTES } from "./range-reader.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
 import { type FoundRange, SegmentIndex } from "./segment-index.ts";
@@ -62,6 +62,7 @@ export class SegmentStore implements SealedLog {
   /** No longer registered; their objects go when nobody reads them. */
   readonly #doomed = new Set<string>();
   readonly #removals = new Set<Promise<void>>();
+  #readBytes = 0;
   readonly #listeners = new Set<(change: SegmentChange) => void>();
   readonly #deletionListeners = new Set<DeletionListener>();
 
@@ -100,6 +101,11 @@ export class SegmentStore implements SealedLog {
   onDeletion(listener: DeletionListener): () => void {
     this.#deletionListeners.add(listener);
     return () => this.#deletionListeners.delete(listener);
+  }
+
+  /** Read of segments' objects to answer consumers and searches; what indexes were asked for is not among it. */
+  get readBytes(): number {
+    return this.#readBytes;
   }
 
   endOffset({ topicId, partition }: PartitionPlace): number {
@@ -214,12 +220,24 @@ export class SegmentStore implements SealedLog {
   async #openFile(segmentId: string, lengthBytes: number): Promise<OpenSegment> {
     const file = await this.#disk.open(this.pathOf(segmentId), "read");
     try {
-      const reader = await ArchiveReader.open(new LocalFileSource(file), lengthBytes);
+      const source = this.#counted(new LocalFileSource(file));
+      const reader = await ArchiveReader.open(source, lengthBytes);
       return { file, reader, lengthBytes };
     } catch (thrown) {
       await file.close();
       throw thrown;
     }
+  }
+
+  #counted(source: RangeSource): RangeSource {
+    return {
+      name: source.name,
+      readRange: async (start, end) => {
+        const bytes = await source.readRange(start, end);
+        this.#readBytes += bytes.length;
+        return bytes;
+      },
+    };
   }
 
   async #closeIdle(): Promise<void> {

@@ -7,10 +7,8 @@ import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { PipelinedClient } from "./pipelined-client.ts";
 import { RunningBroker } from "./running-broker.ts";
 
-const FLAGS = [
-  ...["--enable-wal-indexing=false", "--wal-indexing-interval-secs", "1"],
-  ...["--file-delete-delay-ms", "0"],
-];
+const SEALED_SOON = ["--wal-indexing-interval-secs", "1"];
+const FLAGS = ["--enable-wal-indexing=false", ...SEALED_SOON, "--file-delete-delay-ms", "0"];
 
 function batchOfValue(sizeBytes: number): Uint8Array {
   const value = Buffer.alloc(sizeBytes, "v");
@@ -49,6 +47,28 @@ test("segments: the bytes of a deleted topic leave the disk, and others' stay", 
     expect((await client.fetch("kept", 0))?.records?.length).toBeGreaterThan(50_000);
     await client.deleteTopic("kept");
     await until(async () => (await readdir(join(broker.dataDir, "segments"))).length === 0);
+  } finally {
+    await broker.remove();
+  }
+});
+
+test("segments: what is read of their objects is counted, batches and indexes apart", async () => {
+  const broker = await RunningBroker.start(...SEALED_SOON);
+  const readBytes = (kind: string) =>
+    metric(broker, `chronik_segment_read_bytes_total{kind="${kind}"}`);
+  try {
+    using client = await PipelinedClient.connect(broker.kafkaPort);
+    await client.createTopic("read");
+    await client.produce("read", batchOfValue(50_000));
+    await until(async () => (await metric(broker, "chronik_segments_indexed")) === 1);
+    await until(async () => (await metric(broker, "chronik_frozen_search_indexes")) === 0);
+    const indexBytes = await readBytes("index");
+    expect((await client.fetch("read", 0))?.records?.length).toBeGreaterThan(50_000);
+    expect(await readBytes("batches")).toBeGreaterThan(50_000);
+    expect(await readBytes("index")).toBe(indexBytes);
+    const url = `http://127.0.0.1:${broker.httpPort}/read/_search?q=_partition:0&_source=false`;
+    expect(await (await fetch(url)).json()).toMatchObject({ hits: { total: { value: 1 } } });
+    expect(await readBytes("index")).toBeGreaterThan(indexBytes);
   } finally {
     await broker.remove();
   }
