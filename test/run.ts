@@ -41,7 +41,15 @@ const PARTS: readonly Part[] = [
   },
   {
     name: "cargo test",
-    command: ["cargo", "test", "--release", "--locked", "--manifest-path", "ffi/Cargo.toml"],
+    command: [
+      "cargo",
+      "test",
+      "--release",
+      "--locked",
+      "--lib",
+      "--manifest-path",
+      "ffi/Cargo.toml",
+    ],
     countsOf: cargoCounts,
   },
   { name: "build", command: ["bun", "build.ts"] },

@@ -4,14 +4,14 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { seededRandom } from "../../src/core/clock.ts";
 import type { Payload } from "./perf-tools.ts";
+import { oneOf, wordAt } from "./words.ts";
 
-const VOCABULARY_SIZE = 20_000;
 const LINE_COUNT = 20_000;
 const LINE_BYTES = 1024;
 const LEVELS = ["INFO", "INFO", "INFO", "DEBUG", "WARN", "ERROR"];
 const SERVICES = ["checkout", "payment", "inventory", "gateway", "mailer"];
-const SYLLABLES = "ka ro mi ten sal vu der pon ix lor ga thu be nal qui rast om fi".split(" ");
 
 /** A word that every line contains. */
 export const COMMON_WORD = "quokka";
@@ -23,14 +23,14 @@ export function uniqueWordOf(lineIndex: number): string {
 
 /** Line `lineIndex`: exactly `sizeBytes` bytes of ASCII. */
 export function logLineOf(lineIndex: number, sizeBytes: number): string {
-  const random = seeded(lineIndex + 1);
-  const level = LEVELS[Math.floor(random() * LEVELS.length)];
-  const service = SERVICES[Math.floor(random() * SERVICES.length)];
+  const random = seededRandom(lineIndex + 1);
+  const level = oneOf(LEVELS, random);
+  const service = oneOf(SERVICES, random);
   const durationMs = Math.floor(random() * 5000);
   const head = `{"id":"${uniqueWordOf(lineIndex)}","level":"${level}","service":"${service}",`;
   const middle = `"duration_ms":${durationMs},"message":"${COMMON_WORD}`;
   let text = head + middle;
-  while (text.length < sizeBytes) text += ` ${wordOf(rankOf(random()))}`;
+  while (text.length < sizeBytes) text += ` ${wordAt(random())}`;
   return `${text.slice(0, sizeBytes - 2)}"}`;
 }
 
@@ -41,28 +41,4 @@ export function logLinesPayload(directory: string): Payload {
   mkdirSync(directory, { recursive: true });
   writeFileSync(file, `${lines.join("\n")}\n`);
   return { kind: "lines", recordBytes: LINE_BYTES, file };
-}
-
-/** Rank 0 is the most common; the chance falls with the rank. */
-function rankOf(uniform: number): number {
-  return Math.floor(VOCABULARY_SIZE ** uniform) - 1;
-}
-
-function wordOf(rank: number): string {
-  let word = "";
-  for (let rest = rank + SYLLABLES.length; rest > 0; rest = Math.floor(rest / SYLLABLES.length)) {
-    word += SYLLABLES[rest % SYLLABLES.length];
-  }
-  return word;
-}
-
-/** A generator of numbers in [0, 1), the same for the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -17,6 +17,7 @@ import { COMPILED_FILE, chronik } from "../conformance/broker-kinds.ts";
 import { PROJECT_DIRECTORY } from "../conformance/paths.ts";
 import { describeSkipped, setUp } from "../conformance/setup.ts";
 import { FRESHNESS } from "./freshness.ts";
+import { INDEX_RATE } from "./index-rate.ts";
 import { describeMachine, describeSubject } from "./machine.ts";
 import { MEMORY_WORKLOADS } from "./memory-workloads.ts";
 import { PAIR_WORKLOADS } from "./pair-workloads.ts";
@@ -40,6 +41,7 @@ const WORKLOADS: readonly Workload[] = [
   ...START_WORKLOADS,
   ...PAIR_WORKLOADS,
   FRESHNESS,
+  INDEX_RATE,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,

@@ -54,10 +54,15 @@ export class Broker {
   static async prepare(kind: BrokerKind, directory: string): Promise<Broker> {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
+    const broker = await Broker.of(kind, directory);
+    await kind.format(directory, broker.addresses);
+    return broker;
+  }
+
+  /** For a data directory that an earlier broker of this kind has left, with other flags perhaps. Does not start it. */
+  static async of(kind: BrokerKind, directory: string): Promise<Broker> {
     const [kafkaPort, httpPort, controllerPort] = await freePorts();
-    const addresses = { kafkaPort, httpPort, controllerPort };
-    await kind.format(directory, addresses);
-    return new Broker(kind, directory, addresses);
+    return new Broker(kind, directory, { kafkaPort, httpPort, controllerPort });
   }
 
   private constructor(kind: BrokerKind, directory: string, addresses: BrokerAddresses) {
