@@ -22,6 +22,7 @@ import { describeMachine, describeSubject } from "./machine.ts";
 import { MEMORY_WORKLOADS } from "./memory-workloads.ts";
 import { PAIR_WORKLOADS } from "./pair-workloads.ts";
 import { loadAverage } from "./process-usage.ts";
+import { PRODUCE_LATENCY } from "./produce-latency.ts";
 import {
   type BenchResults,
   nextResultsId,
@@ -42,6 +43,7 @@ const WORKLOADS: readonly Workload[] = [
   ...PAIR_WORKLOADS,
   FRESHNESS,
   INDEX_RATE,
+  PRODUCE_LATENCY,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,
