@@ -16,6 +16,7 @@ import { parseArgs } from "node:util";
 import { COMPILED_FILE, chronik } from "../conformance/broker-kinds.ts";
 import { PROJECT_DIRECTORY } from "../conformance/paths.ts";
 import { describeSkipped, setUp } from "../conformance/setup.ts";
+import { COLD_QUERY } from "./cold-query.ts";
 import { FRESHNESS } from "./freshness.ts";
 import { INDEX_RATE } from "./index-rate.ts";
 import { describeMachine, describeSubject } from "./machine.ts";
@@ -44,6 +45,7 @@ const WORKLOADS: readonly Workload[] = [
   FRESHNESS,
   INDEX_RATE,
   PRODUCE_LATENCY,
+  COLD_QUERY,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,
