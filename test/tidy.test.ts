@@ -27,7 +27,7 @@ const RANK_BROKER_PARTS = 10; // `src/broker-*.ts`
 
 /** Each outside thing has exactly one gateway file, so that a test can replace it. */
 const GATEWAYS: readonly (readonly [pattern: RegExp, owners: readonly string[]])[] = [
-  [/from "(node:)?fs\b/, ["core/disk.ts", "core/native.ts"]],
+  [/from "(node:)?fs\b/, ["core/disk.ts", "core/blocking-disk.ts", "core/native.ts"]],
   [/\bBun\.(file|write)\(/, ["core/disk.ts", "core/native.ts"]],
   [/from "bun:ffi"/, ["core/native.ts"]],
   [/\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(|\bBun\.nanoseconds\(/, ["core/clock.ts"]],

@@ -1,5 +1,5 @@
 /**
- * The one gateway to files. Everything runs on the thread pool; nothing blocks the event loop.
+ * The gateway to files. Everything runs on the thread pool; nothing blocks the event loop.
  *
  * `write` reaches the operating system only: it survives a crash of the process, not of the machine.
  * What `writeDurably` wrote, and all that was written before `sync`, survives both. A name (created,
@@ -295,10 +295,15 @@ function settled<Result>(
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     start((error, result) => {
-      if (error) reject(new DiskError(kindOf(error), path, error));
+      if (error) reject(diskErrorOf(path, error));
       else resolve(result as Result);
     });
   });
+}
+
+/** What an error of `node:fs` means for the one who runs the broker. */
+export function diskErrorOf(path: string, error: unknown): DiskError {
+  return new DiskError(kindOf(error as Error), path, error);
 }
 
 function kindOf(error: Error): DiskErrorKind {

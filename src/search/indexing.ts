@@ -8,6 +8,7 @@
  * died is made anew from its start.
  */
 
+import { blockingDisk } from "../core/blocking-disk.ts";
 import type { Clock } from "../core/clock.ts";
 import { LiveIndex } from "../core/native.ts";
 import { RecordPack } from "../core/record-pack.ts";
@@ -26,6 +27,8 @@ const COMMIT_PAUSE_MS_MAX = 1_000;
 const PACK_BYTES = 512 * 1024;
 /** A pack that one large batch has made larger is not kept. */
 const PACK_BYTES_KEPT = 4 * PACK_BYTES;
+/** Commands are let in at least as often as so much of the WAL is read. */
+const BREATH_BYTES = 4 * 1024 * 1024;
 /** Commits take at most this share of the time. */
 const COMMIT_TIME_SHARE_MAX = 0.4;
 type IndexStart = Extract<IndexCommand, { kind: "index" }>;
@@ -74,7 +77,7 @@ export class Indexing {
   constructor({ start, clock, report }: IndexingOptions) {
     this.#clock = clock;
     this.#report = report;
-    this.#reader = new WalReader({ directory: start.walDirectory });
+    this.#reader = new WalReader({ directory: start.walDirectory, disk: blockingDisk });
     this.#walFileBytes = start.walFileBytes;
     this.#generationBytesMax = start.generationBytesMax;
     this.#packBytesMax = Math.min(PACK_BYTES, start.generationBytesMax / 4);
@@ -144,12 +147,15 @@ export class Indexing {
   /** Reads on to what is durable now, or to where a seal ends. */
   async #indexChunks(): Promise<void> {
     const endAddress = Math.min(this.#durableAddress, this.#boundaries[0] ?? this.#durableAddress);
+    let breathAddress = this.#indexedAddress;
     for await (const chunk of this.#reader.entriesFrom(this.#indexedAddress, endAddress)) {
       if (this.#isStopped) return;
       for (const entry of chunk.entries) this.#add(entry);
       this.#indexedAddress = chunk.endAddress;
-      if (this.#pack.sizeBytes < this.#packBytesMax) continue;
-      await this.#flushAndCommit();
+      const isFull = this.#pack.sizeBytes >= this.#packBytesMax;
+      if (!isFull && chunk.endAddress - breathAddress < BREATH_BYTES) continue;
+      if (isFull) await this.#flushAndCommit();
+      breathAddress = chunk.endAddress;
       await this.#breathe();
       await this.#yieldToBurst();
     }

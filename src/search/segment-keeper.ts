@@ -1,6 +1,7 @@
 /** Makes the search index of a segment and appends it to the segment's archive; the keeper's work. */
 
-import { removeTree, systemDisk } from "../core/disk.ts";
+import { blockingDisk } from "../core/blocking-disk.ts";
+import { removeTree } from "../core/disk.ts";
 import { closeIndex } from "../core/native.ts";
 import { type KeptRange, mergeIndexes } from "../core/native-segments.ts";
 import type { SegmentFacts } from "../segment/segment-facts.ts";
@@ -15,7 +16,7 @@ export async function indexSegment(command: IndexSegment): Promise<SegmentFacts>
   const { segment, indexNumbers } = command;
   if (indexNumbers !== undefined) return await appendMerged(command, indexNumbers);
   const parts = await indexBatches({
-    disk: systemDisk,
+    disk: blockingDisk,
     segment: { path: command.segmentPath, lengthBytes: segment.lengthBytes },
     ranges: segment.ranges,
     topicNames: new Map(command.topics.map(({ topicId, name }) => [topicId, name])),
@@ -39,7 +40,7 @@ async function appendMerged(
       topicIds.has(topicId) ? [{ topicId, partition, startOffset, endOffset }] : [],
   );
   const directory = temporaryPath({ segment, directory: command.directory });
-  await systemDisk.createDirectory(command.directory);
+  await blockingDisk.createDirectory(command.directory);
   await removeTree(directory);
   try {
     const merged = mergeIndexes({ sources, directory, keep: { kind: "ranges", ranges } });
@@ -47,7 +48,7 @@ async function appendMerged(
     const searchIndex = { documentCount, sizeBytes };
     if (documentCount === 0) return { ...segment, searchIndex };
     const place = { path: segmentPath, lengthBytes: segment.lengthBytes };
-    const lengthBytes = await appendSearchIndex(systemDisk, place, directory);
+    const lengthBytes = await appendSearchIndex(blockingDisk, place, directory);
     return { ...segment, lengthBytes, searchIndex };
   } finally {
     await removeTree(directory);

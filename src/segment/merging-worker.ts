@@ -1,6 +1,6 @@
 /** The merging Worker's thread: carries out one merge, and says what became of it. */
 
-import { systemDisk } from "../core/disk.ts";
+import { blockingDisk } from "../core/blocking-disk.ts";
 import { lowerThreadPriority } from "../core/native.ts";
 import { mergeSegments } from "./merging-job.ts";
 import type { MergeCommand, MergeReport } from "./merging-messages.ts";
@@ -19,7 +19,7 @@ self.onmessage = (event: MessageEvent<MergeCommand>) => {
 
 async function merge(command: MergeCommand): Promise<MergeReport> {
   try {
-    return { kind: "merged", ...(await mergeSegments(systemDisk, command)) };
+    return { kind: "merged", ...(await mergeSegments(blockingDisk, command)) };
   } catch (thrown) {
     return { kind: "failed", reason: thrown instanceof Error ? thrown.message : String(thrown) };
   }

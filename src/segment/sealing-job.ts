@@ -6,7 +6,12 @@
 import type { Disk, DiskFile } from "../core/disk.ts";
 import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
-import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
+import {
+  BATCH_HEADER_BYTES,
+  type BatchHeader,
+  readBatchHeader,
+  verifyBatch,
+} from "../protocol/record-batch.ts";
 import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
 import { filePositionOf, fileSequenceOf } from "../wal/wal-address.ts";
 import { ENTRY_HEADER_BYTES, walFileName } from "../wal/wal-format.ts";
@@ -19,6 +24,10 @@ import {
 import type { SegmentFacts } from "./segment-facts.ts";
 import { SegmentLayoutBuilder } from "./segment-layout.ts";
 import { writeSegment } from "./segment-writer.ts";
+
+/** Small batches lie close together: one read brings the headers of many. */
+const HEADER_WINDOW_BYTES = 4 * 1024;
+const EMPTY = new Uint8Array(0);
 
 /** Writes the segments one after another. A failed attempt leaves none. */
 export async function sealSegments(disk: Disk, command: SealCommand): Promise<SegmentFacts[]> {
@@ -49,9 +58,7 @@ async function sealSegment(
   const layout = new SegmentLayoutBuilder();
   for (const partition of partitions) {
     const { topicId, partition: index } = partition;
-    for await (const { bytes, position } of batchesOf(runs, partition)) {
-      layout.add(topicId, index, readBatchHeader(bytes, position));
-    }
+    for await (const header of headersOf(runs, partition)) layout.add(topicId, index, header);
   }
   const names = new Map(partitions.map(({ topicId, topicName }) => [topicId, topicName]));
   const topics = [...names].map(([topicId, name]) => ({ topicId, name }));
@@ -73,6 +80,32 @@ async function* checkedBatches(
     for await (const { bytes, position, end } of batchesOf(runs, partition)) {
       verifyBatch(bytes, position, end);
       yield bytes.subarray(position, end);
+    }
+  }
+}
+
+/** The headers of all batches, of which hardly more is read. */
+async function* headersOf(
+  reader: RunReader,
+  { runs }: SealedPartition,
+): AsyncGenerator<BatchHeader> {
+  for (let at = 0; at < runs.length; at += NUMBERS_PER_RUN) {
+    const [address = 0, span = 0] = runs.subarray(at, at + NUMBERS_PER_RUN);
+    if (span < 0) {
+      yield readBatchHeader(await reader.read(address, span), 0);
+      continue;
+    }
+    let window: Uint8Array = EMPTY;
+    let windowStart = 0;
+    for (let position = 0; position < span; ) {
+      if (position + BATCH_HEADER_BYTES > windowStart + window.length) {
+        windowStart = position;
+        const sizeBytes = Math.min(HEADER_WINDOW_BYTES, span - position);
+        window = await reader.read(address + position, sizeBytes);
+      }
+      const header = readBatchHeader(window, position - windowStart);
+      yield header;
+      position += header.sizeBytes + ENTRY_HEADER_BYTES;
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The sealing Worker's thread: writes the segments of one round, and says what became of them. */
 
-import { systemDisk } from "../core/disk.ts";
+import { blockingDisk } from "../core/blocking-disk.ts";
 import { lowerThreadPriority } from "../core/native.ts";
 import { sealSegments } from "./sealing-job.ts";
 import type { SealCommand, SealReport } from "./sealing-messages.ts";
@@ -19,7 +19,7 @@ self.onmessage = (event: MessageEvent<SealCommand>) => {
 async function answer(command: SealCommand): Promise<void> {
   let report: SealReport;
   try {
-    report = { kind: "sealed", segments: await sealSegments(systemDisk, command) };
+    report = { kind: "sealed", segments: await sealSegments(blockingDisk, command) };
   } catch (thrown) {
     report = { kind: "failed", reason: thrown instanceof Error ? thrown.message : String(thrown) };
   }

@@ -5,7 +5,7 @@
  * before the registration leaves files that nobody knows, and the round is done again.
  */
 
-import type { Clock } from "../core/clock.ts";
+import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
@@ -28,6 +28,9 @@ import type { SegmentStore } from "./segment-store.ts";
 const OWN_SEGMENT_BYTES = 32 * 1024 * 1024;
 /** WAL files of one round at most: a long backlog becomes several segments. */
 const ROUND_FILES_MAX = 4;
+
+/** Under load rounds follow each other: so long the Worker, warm by then, waits for the next one. */
+const IDLE_MS = 10_000;
 
 export interface SealingOptions {
   readonly wal: Wal;
@@ -55,7 +58,10 @@ export interface SealedRound {
 export class Sealing {
   readonly #options: SealingOptions;
   #worker: SupervisedWorker<SealCommand, SealReport> | undefined;
+  /** What it carries out. */
+  #command: SealCommand | undefined;
   #resolve: (report: SealReport) => void = () => {};
+  #cancelIdle: CancelTimer = () => {};
   #sealedAddress: WalAddress;
   #isStopped = false;
 
@@ -101,7 +107,8 @@ export class Sealing {
 
   stop(): void {
     this.#isStopped = true;
-    this.#worker?.stop();
+    this.#cancelIdle();
+    this.#endWorker();
     this.#resolve({ kind: "failed", reason: "the broker stops" });
   }
 
@@ -137,30 +144,43 @@ export class Sealing {
     }));
   }
 
-  /** A Worker that lives for this round; if it dies, the next one does it again. */
+  /** Has the Worker do it; if that dies, the next one does it again. */
   async #run(command: SealCommand): Promise<SealReport> {
-    const { clock, logger, createWorker } = this.#options;
+    this.#cancelIdle();
     const { promise, resolve } = Promise.withResolvers<SealReport>();
-    const worker = new SupervisedWorker<SealCommand, SealReport>({
+    this.#resolve = resolve;
+    this.#command = command;
+    this.#worker ??= this.#createWorker();
+    if (this.#worker.isRunning) this.#worker.post(command);
+    else this.#worker.start();
+    const report = await promise;
+    this.#command = undefined;
+    if (!this.#isStopped) {
+      this.#cancelIdle = this.#options.clock.after(IDLE_MS, () => this.#endWorker());
+    }
+    return report;
+  }
+
+  #createWorker(): SupervisedWorker<SealCommand, SealReport> {
+    const { clock, logger, createWorker } = this.#options;
+    return new SupervisedWorker<SealCommand, SealReport>({
       name: "sealing",
       url: workerUrl("segment/sealing-worker"),
       clock,
       logger,
       ...(createWorker ? { createWorker } : {}),
-      onStart: () => worker.post(command),
-      onReport: resolve,
+      onStart: () => {
+        if (this.#command !== undefined) this.#worker?.post(this.#command);
+      },
+      onReport: (report) => this.#resolve(report),
       // What the dead one wrote is swept later.
       onDeath: () => {},
     });
-    this.#worker = worker;
-    this.#resolve = resolve;
-    worker.start();
-    try {
-      return await promise;
-    } finally {
-      worker.stop();
-      this.#worker = undefined;
-    }
+  }
+
+  #endWorker(): void {
+    this.#worker?.stop();
+    this.#worker = undefined;
   }
 }
 

@@ -4,7 +4,13 @@ import { expect, test } from "bun:test";
 import { chmod, mkdtemp, rm, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { blockingDisk } from "../../src/core/blocking-disk.ts";
 import { DiskError, readWholeFile, replaceFile, systemDisk } from "../../src/core/disk.ts";
+
+const DISKS = [
+  ["thread pool", systemDisk],
+  ["blocking", blockingDisk],
+] as const;
 
 async function inDirectory(use: (directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "chronik-disk-"));
@@ -15,27 +21,30 @@ async function inDirectory(use: (directory: string) => Promise<void>): Promise<v
   }
 }
 
-test("disk: what is written in any way is read back, and the end is told", () =>
-  inDirectory(async (directory) => {
-    const path = join(directory, "file");
-    const file = await systemDisk.create(path, 100);
-    await file.write(new Uint8Array(10).fill(1), 0);
-    await file.writeDurably(new Uint8Array(10).fill(2), 10);
-    await file.sync();
-    const target = new Uint8Array(40);
-    expect(await file.read(target, 0)).toBe(40);
-    expect([target[0], target[9], target[10], target[19], target[20]]).toEqual([1, 1, 2, 2, 0]);
-    expect(await file.read(new Uint8Array(40), 90)).toBe(10);
-    expect(await file.sizeBytes()).toBe(100);
-    await file.resize(15);
-    await file.resize(17);
-    expect(await file.read(target, 13)).toBe(4);
-    expect([...target.subarray(0, 4)]).toEqual([2, 2, 0, 0]);
-    await file.close();
-    const again = await systemDisk.open(path, "read");
-    await expect(again.write(new Uint8Array(1), 0)).rejects.toThrow(DiskError);
-    await again.close();
-  }));
+test.each(DISKS)(
+  "disk (%s): what is written in any way is read back, and the end is told",
+  (_, disk) =>
+    inDirectory(async (directory) => {
+      const path = join(directory, "file");
+      const file = await disk.create(path, 100);
+      await file.write(new Uint8Array(10).fill(1), 0);
+      await file.writeDurably(new Uint8Array(10).fill(2), 10);
+      await file.sync();
+      const target = new Uint8Array(40);
+      expect(await file.read(target, 0)).toBe(40);
+      expect([target[0], target[9], target[10], target[19], target[20]]).toEqual([1, 1, 2, 2, 0]);
+      expect(await file.read(new Uint8Array(40), 90)).toBe(10);
+      expect(await file.sizeBytes()).toBe(100);
+      await file.resize(15);
+      await file.resize(17);
+      expect(await file.read(target, 13)).toBe(4);
+      expect([...target.subarray(0, 4)]).toEqual([2, 2, 0, 0]);
+      await file.close();
+      const again = await disk.open(path, "read");
+      await expect(again.write(new Uint8Array(1), 0)).rejects.toThrow(DiskError);
+      await again.close();
+    }),
+);
 
 test("disk: names are listed, renamed and removed", () =>
   inDirectory(async (directory) => {
@@ -97,20 +106,21 @@ test("disk: a file is replaced as a whole", () =>
     expect(await systemDisk.list(directory)).toEqual(["file"]);
   }));
 
-test("disk: errors say in one sentence what is wrong with which path", () =>
+test.each(DISKS)("disk (%s): errors say in one sentence what is wrong with which path", (_, disk) =>
   inDirectory(async (directory) => {
     const missing = join(directory, "missing", "file");
-    const opening = systemDisk.open(missing, "read");
+    const opening = disk.open(missing, "read");
     await expect(opening).rejects.toThrow(`${missing} does not exist.`);
     await expect(opening).rejects.toMatchObject({ kind: "missing" });
-    expect(() => systemDisk.lock(missing)).toThrow(DiskError);
+    expect(() => disk.lock(missing)).toThrow(DiskError);
     // A device that is always full stands for a full disk.
-    const full = await systemDisk.open("/dev/full", "readWrite");
+    const full = await disk.open("/dev/full", "readWrite");
     const writing = full.write(new Uint8Array(10), 0);
     await expect(writing).rejects.toMatchObject({ kind: "full" });
     await expect(writing).rejects.toThrow("The disk is full");
     await full.close();
-  }));
+  }),
+);
 
 test("disk: a directory without write permission is told", () =>
   inDirectory(async (directory) => {
