@@ -6,6 +6,7 @@ import {
   type ConfigValues,
   type ConfigValueType,
   type DescribedConfig,
+  SEARCH_INDEX_ENABLE,
 } from "./meta/topic-configs.ts";
 
 /** Defaults of topic configs that the broker's settings change, by topic config name. */
@@ -13,6 +14,7 @@ export function topicDefaultsOf(config: Config): ConfigValues {
   return {
     "file.delete.delay.ms": String(config.fileDeleteDelayMs),
     "max.message.bytes": String(config.messageMaxBytes),
+    [SEARCH_INDEX_ENABLE]: String(config.searchIndexEnable),
   };
 }
 
@@ -94,6 +96,12 @@ function rowsOf(config: Config): readonly Row[] {
       "int",
       config.producerIdExpirationMs,
       "The sequence numbers of a silent producer are kept this long.",
+    ],
+    [
+      SEARCH_INDEX_ENABLE,
+      "boolean",
+      config.searchIndexEnable,
+      "Whether topics that do not say are indexed for search.",
     ],
     ["socket.request.max.bytes", "int", config.frameBytesLimit, "Largest request."],
   ];

@@ -14,6 +14,7 @@ import { TopicJobRunner } from "./http/topic-records-runner.ts";
 import type { LogManager } from "./log/log-manager.ts";
 import { type LogTiers, readBatchAt } from "./log/log-reader.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
+import type { SearchedTopics } from "./meta/searched-topics.ts";
 import { createSearcher, searchIsOff } from "./search/searcher.ts";
 import { createWalIndexer, type WalIndexer } from "./search/wal-indexer.ts";
 import type { SegmentFacts } from "./segment/segment-facts.ts";
@@ -26,6 +27,7 @@ export interface SearchOptions {
   readonly logs: LogManager;
   readonly tiers: LogTiers;
   readonly meta: MetaStore;
+  readonly searched: SearchedTopics;
   readonly segments: SegmentStore;
   /** Makes it known that segments have a search index. */
   readonly registerIndexes: (facts: readonly SegmentFacts[]) => Promise<void>;
@@ -104,14 +106,14 @@ function* topicSummaries({ meta, logs }: SearchOptions): Iterable<TopicSummary> 
 }
 
 function startIndexing(options: SearchOptions) {
-  const { config, wal, logs, tiers, meta, segments, metrics, clock, logger } = options;
+  const { config, wal, logs, tiers, meta, searched, segments, metrics, clock, logger } = options;
   const indexer = createWalIndexer({
     dataDir: config.dataDir,
     walDirectory: join(config.dataDir, "wal"),
     walFileBytes: config.walFileBytes,
     oldestAddress: () => wal.startAddress,
     durableAddress: wal.durableAddress,
-    topics: meta.topics(),
+    topics: searched.describeAll(),
     liveIndexBytesMax: config.liveIndexBytesMax,
     segments: {
       index: segments.index,
@@ -124,9 +126,15 @@ function startIndexing(options: SearchOptions) {
     logger,
   });
   wal.onDurable((address) => indexer.onDurable(address));
+  const tell = (topicId: string): void => {
+    const topic = searched.describe(topicId);
+    if (topic !== undefined) indexer.topicSet(topic);
+  };
   const removeListener = meta.onApplied((command) => {
-    if (command.kind === "topicCreated") indexer.topicCreated(command.topic);
-    else if (command.kind === "topicDeleted") indexer.topicDeleted(command.topicId);
+    const { kind } = command;
+    if (kind === "topicDeleted") indexer.topicDeleted(command.topicId);
+    else if (kind === "topicCreated") tell(command.topic.topicId);
+    else if (kind === "topicConfigsSet") tell(command.topicId);
   });
   const removeSegmentListener = segments.onChanged((change) => {
     indexer.segmentsChanged(change);

@@ -9,6 +9,7 @@ import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import type { CreateWorker } from "./core/supervised-worker.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
+import type { SearchedTopics } from "./meta/searched-topics.ts";
 import { Merging } from "./segment/merging.ts";
 import { MergingRunner } from "./segment/merging-runner.ts";
 import { ObjectSweep } from "./segment/object-sweep.ts";
@@ -23,6 +24,7 @@ const INDEX_WAIT_MS = 7 * 24 * 3_600_000;
 export interface SegmentWorkOptions {
   readonly storage: { readonly meta: MetaStore; readonly segments: SegmentStore };
   readonly config: Pick<Config, "enableWalIndexing" | "fileDeleteDelayMs">;
+  readonly searched: Pick<SearchedTopics, "isIndexed">;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -55,6 +57,7 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     run: (command) => runner.run(command),
     register: ({ added, removedIds }) => registerSegments(meta, added, removedIds),
     indexWaitMs: config.enableWalIndexing ? INDEX_WAIT_MS : 0,
+    isIndexed: (topicId) => options.searched.isIndexed(topicId),
   });
   const sweep = new ObjectSweep({
     ...{ disk, directory, clock, logger },

@@ -26,6 +26,7 @@ import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import { createMetrics, type Metrics } from "./core/metrics.ts";
 import { Purgatory } from "./log/purgatory.ts";
+import { SearchedTopics } from "./meta/searched-topics.ts";
 import { TopicAdmin } from "./meta/topic-admin.ts";
 import { TopicConfigs } from "./meta/topic-configs.ts";
 import { BufferPool } from "./network/buffer-pool.ts";
@@ -75,13 +76,16 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const storage = await openStorage({ config, disk, clock, logger, metrics, onFailure });
   started.defer(() => storage.close(isClean));
   collectStorage(metrics, storage);
-  started.defer(startSegmentWork({ storage, config, disk, clock, logger }));
+  const configs = new TopicConfigs(topicDefaultsOf(config));
+  const searched = new SearchedTopics(storage.meta, configs);
+  started.defer(startSegmentWork({ storage, searched, config, disk, clock, logger }));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
   let maintenance: Maintenance | undefined;
   const search = await startSearch({
     ...options,
     ...storage,
+    searched,
     source,
     metrics,
     isReady,
@@ -106,7 +110,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   });
   const responses = new ResponseMemory(config.inFlightBytesMax / 2, clock);
   const coordinatorHandlers = coordinators.handlers;
-  const owners = { storage, metrics, purgatory, responses, cluster, coordinatorHandlers };
+  const owners = {
+    ...{ storage, configs, metrics, purgatory, responses, cluster, coordinatorHandlers },
+  };
   const dispatcher = createDispatcher(options, owners);
   const listener = createListener(options, { dispatcher, metrics, responses });
   started.defer(async () => {
@@ -155,6 +161,7 @@ function maintain(
 
 interface DispatcherOwners {
   readonly storage: Storage;
+  readonly configs: TopicConfigs;
   readonly metrics: Metrics;
   readonly purgatory: Purgatory;
   readonly responses: ResponseMemory;
@@ -164,10 +171,9 @@ interface DispatcherOwners {
 
 function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dispatcher {
   const { config, clock, logger } = options;
-  const { metrics, purgatory, responses, cluster, coordinatorHandlers } = owners;
+  const { configs, metrics, purgatory, responses, cluster, coordinatorHandlers } = owners;
   const { wal, logs, tiers, meta } = owners.storage;
   const { brokerId } = cluster;
-  const configs = new TopicConfigs(topicDefaultsOf(config));
   const sessions = new FetchSessionCache({
     sessionsMax: config.fetchSessionsMax,
     partitionsMax: sessionPartitionsMaxOf(config),

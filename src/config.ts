@@ -9,15 +9,8 @@ import { parse as parseToml, TomlError } from "smol-toml";
 import { readKafkaEnvironment } from "./config/kafka-environment.ts";
 import { isPowerOfTwo, memorySharesOf, sharedBytesOf } from "./config/memory-budget.ts";
 import { nearestOf } from "./config/nearest.ts";
-import {
-  type Config,
-  kebabOf,
-  SETTING_NAMES,
-  type SettingName,
-  settingOf,
-  snakeOf,
-  variableOf,
-} from "./config/settings.ts";
+import { kebabOf, snakeOf, variableOf } from "./config/setting-spelling.ts";
+import { type Config, SETTING_NAMES, type SettingName, settingOf } from "./config/settings.ts";
 import { formatBytes } from "./config/units.ts";
 import { ConfigError, formatValue, parseValue, type SettingValue } from "./config/values.ts";
 import type { LogFields } from "./core/logger.ts";

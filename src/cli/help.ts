@@ -1,6 +1,7 @@
 /** The texts of `--help` and `--version`, and the README's table; all from the one table of settings. */
 
-import { kebabOf, SETTING_NAMES, type SettingName, settingOf } from "../config/settings.ts";
+import { kebabOf } from "../config/setting-spelling.ts";
+import { SETTING_NAMES, type SettingName, settingOf } from "../config/settings.ts";
 import { formatBytes } from "../config/units.ts";
 import { formatValue } from "../config/values.ts";
 import { SUBCOMMANDS } from "./subcommands.ts";

@@ -89,6 +89,11 @@ export const SETTINGS = {
     default: true,
     help: "Index records for search as they are written.",
   },
+  searchIndexEnable: {
+    kind: "boolean",
+    default: true,
+    help: "Whether topics that do not set search.index.enable are indexed for search.",
+  },
   walIndexingIntervalSecs: {
     kind: "duration",
     unit: "secs",
@@ -377,20 +382,4 @@ export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
 /** The row of `name`, with the optional columns visible. */
 export function settingOf(name: SettingName): Setting {
   return SETTINGS[name];
-}
-
-/** `wal-file-bytes`, for flags. */
-export function kebabOf(name: SettingName): string {
-  const spelling = settingOf(name).spelling;
-  return spelling ?? name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** `wal_file_bytes`, for TOML keys and log fields. */
-export function snakeOf(name: SettingName): string {
-  return kebabOf(name).replaceAll("-", "_");
-}
-
-/** `CHRONIK_WAL_FILE_BYTES`. */
-export function variableOf(name: SettingName): string {
-  return `CHRONIK_${snakeOf(name).toUpperCase()}`;
 }

@@ -230,6 +230,14 @@ export const TOPIC_CONFIG_TABLE: readonly TopicConfigDefinition[] = [
     documentation: "How long records are kept; -1 is no limit.",
   },
   {
+    // Not one of Apache Kafka's.
+    name: "search.index.enable",
+    type: "boolean",
+    defaultValue: "true",
+    brokerSynonym: "search.index.enable",
+    documentation: "Whether records are indexed for search from now on.",
+  },
+  {
     name: "segment.bytes",
     type: "int",
     defaultValue: "1073741824",

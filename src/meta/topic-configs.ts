@@ -60,6 +60,9 @@ export interface DescribedConfig {
   readonly documentation: string;
 }
 
+/** The one topic config that is not Apache Kafka's. */
+export const SEARCH_INDEX_ENABLE = "search.index.enable";
+
 /** A topic's own configs. */
 export type ConfigValues = Readonly<Record<string, string>>;
 

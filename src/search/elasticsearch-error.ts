@@ -60,6 +60,12 @@ export function topicNotFoundError(topic: string): SearchError {
   });
 }
 
+/** A topic in the index position has no index: 400. */
+export function topicNotIndexedError(topic: string): SearchError {
+  const reason = `topic [${topic}] is not indexed for search: its config search.index.enable is false`;
+  return new SearchError(400, "illegal_argument_exception", reason, { index: topic });
+}
+
 /** The JSON of an error answer. */
 export function errorBodyOf(error: SearchError): object {
   const cause = { type: error.type, reason: error.message, ...error.details };

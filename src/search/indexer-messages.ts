@@ -50,8 +50,10 @@ export type IndexCommand =
   | { readonly kind: "durable"; readonly address: WalAddress }
   /** What lies before `address` is to be searchable soon, not at the next commit. */
   | { readonly kind: "refresh"; readonly address: WalAddress }
-  | { readonly kind: "topicCreated"; readonly topic: NamedTopic }
-  | { readonly kind: "topicDeleted"; readonly topicId: string }
+  /** Its batches are indexed from now on. */
+  | { readonly kind: "topicAdded"; readonly topic: NamedTopic }
+  /** It was deleted, or is not to be searched any more. */
+  | { readonly kind: "topicRemoved"; readonly topicId: string }
   /** The full generation is frozen: another one may become full. */
   | { readonly kind: "sealed" };
 

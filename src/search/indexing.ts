@@ -103,10 +103,10 @@ export class Indexing {
         this.#durableAddress = Math.max(this.#durableAddress, command.address);
         this.#refreshAddress = Math.max(this.#refreshAddress, command.address);
         break;
-      case "topicCreated":
+      case "topicAdded":
         this.#topicNames.set(command.topic.topicId, command.topic.name);
         break;
-      case "topicDeleted":
+      case "topicRemoved":
         this.#topicNames.delete(command.topicId);
         break;
       case "sealed":
@@ -187,7 +187,7 @@ export class Indexing {
   #add(entry: WalEntry): void {
     if (entry.kind !== "batch") return;
     const topic = this.#topicNames.get(entry.topicId);
-    // Of a topic that was deleted.
+    // Of a topic that was deleted, or is not indexed.
     if (topic === undefined) return;
     try {
       const count = packEntry(this.#pack, entry, topic);

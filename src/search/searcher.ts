@@ -41,6 +41,8 @@ export type ReadBatchAt = (
 /** What a search needs of the indexer. */
 export interface SearchedIndexes {
   readonly topics: Iterable<NamedTopic>;
+  /** Those that exist and are not indexed. */
+  readonly otherTopics: Iterable<NamedTopic>;
   hasTopic(topicId: string): boolean;
   generations(): readonly SearchedGeneration[];
   refresh(timeoutMs: number): Promise<boolean>;
@@ -133,6 +135,7 @@ export class Searcher {
     const topicIds = selectTopics(input.topics, indexer.topics, {
       ignoresMissing: flagOf(parameters, "ignore_unavailable", false),
       allowsNone: flagOf(parameters, "allow_no_indices", true),
+      notIndexed: indexer.otherTopics,
     });
     if (flagOf(parameters, "refresh", false) && !(await indexer.refresh(searchTimeoutMs))) {
       throw timeoutError(searchTimeoutMs, "the index did not catch up with the log");

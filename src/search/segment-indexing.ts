@@ -4,6 +4,9 @@
  * of a seal have theirs, the chain's floor rises over it: at once the records are found in the segments and no
  * longer in the generations.
  *
+ * A segment without a record of an indexed topic needs no index, and is not waited for. When one of its topics is
+ * indexed later, it gets one from its batches.
+ *
  * A segment is searched if it has an index and ends at or before the floor, so each record is in one searched
  * index, also while segments are merged.
  */
@@ -36,6 +39,7 @@ export interface SegmentIndexingOptions {
   readonly chain: GenerationChain;
   readonly keeper: KeeperClient;
   readonly directory: string;
+  /** Those that are indexed, by id. */
   readonly topics: ReadonlyMap<string, NamedTopic>;
   /** For an index that is made from batches. */
   readonly memoryBytesMax: number;
@@ -76,13 +80,15 @@ export class SegmentIndexing {
   readonly #options: SegmentIndexingOptions;
   /** Where seals end, ascending, behind the floor. */
   #sealEnds: WalAddress[] = [];
-  /** Segments without an index. */
+  /** Segments without an index that are to get one. */
   readonly #pending = new Map<string, AddressRange>();
-  /** Those, and the ones that are as they were sealed; behind the floor. */
+  /** Segments without an index, of whose topics none is indexed. */
+  readonly #unwanted = new Set<string>();
+  /** The pending ones, and those that are as they were sealed; behind the floor. */
   readonly #unmerged = new Map<string, AddressRange>();
   readonly #indexed = new Map<string, IndexedSegment>();
-  /** Segments whose index could not be made from generations. */
-  readonly #failed = new Set<string>();
+  /** Segments whose index can't be made from generations. */
+  readonly #unfrozen = new Set<string>();
   #isWorking = false;
   #isDue = false;
   #isStopped = false;
@@ -127,16 +133,28 @@ export class SegmentIndexing {
     const addedIds = new Set(added.map(({ segmentId }) => segmentId));
     for (const segmentId of removedIds) {
       if (addedIds.has(segmentId)) continue;
-      this.#pending.delete(segmentId);
+      this.#forget(segmentId);
       this.#unmerged.delete(segmentId);
-      this.#indexed.delete(segmentId);
-      this.#failed.delete(segmentId);
+      this.#unfrozen.delete(segmentId);
     }
     for (const facts of added) {
       // A change that came too late was not applied.
       if (this.#options.segments.index.segment(facts.segmentId) === undefined) continue;
       this.#take(facts);
       this.#addSealEnd(facts.endAddress);
+    }
+    this.advance();
+  }
+
+  /** The topic's records are to be found from now on, or no longer. */
+  topicSwitched(topicId: string): void {
+    const { segments, topics } = this.#options;
+    for (const segmentId of [...this.#pending.keys(), ...this.#unwanted]) {
+      const facts = segments.index.segment(segmentId);
+      if (!facts?.ranges.some((range) => range.topicId === topicId)) continue;
+      this.#take(facts);
+      // Generations lack what came while it was not indexed.
+      if (topics.has(topicId)) this.#unfrozen.add(segmentId);
     }
     this.advance();
   }
@@ -174,15 +192,26 @@ export class SegmentIndexing {
     lengthBytes,
     searchIndex,
   }: Omit<SegmentFacts, "ranges">): void {
-    this.#pending.delete(segmentId);
-    this.#indexed.delete(segmentId);
-    if (searchIndex === null || level === 0) {
-      this.#unmerged.set(segmentId, { startAddress, endAddress });
-    }
-    if (searchIndex === null) this.#pending.set(segmentId, { startAddress, endAddress });
+    this.#forget(segmentId);
+    const isPending = searchIndex === null && this.#hasIndexedTopic(segmentId);
+    if (isPending || level === 0) this.#unmerged.set(segmentId, { startAddress, endAddress });
+    if (isPending) this.#pending.set(segmentId, { startAddress, endAddress });
+    else if (searchIndex === null) this.#unwanted.add(segmentId);
     else if (searchIndex.documentCount > 0) {
       this.#indexed.set(segmentId, { lengthBytes, endAddress, topicIds: undefined });
     }
+  }
+
+  #forget(segmentId: string): void {
+    this.#pending.delete(segmentId);
+    this.#unwanted.delete(segmentId);
+    this.#indexed.delete(segmentId);
+  }
+
+  #hasIndexedTopic(segmentId: string): boolean {
+    const { segments, topics } = this.#options;
+    const facts = segments.index.segment(segmentId);
+    return facts?.ranges.some(({ topicId }) => topics.has(topicId)) ?? false;
   }
 
   #addSealEnd(end: WalAddress): void {
@@ -250,7 +279,7 @@ export class SegmentIndexing {
     try {
       for (const segmentId of this.#pendingUpTo(address)) {
         const isInChain = (this.#pending.get(segmentId)?.startAddress ?? 0) >= chain.floorAddress;
-        const isUsable = isInChain && !this.#failed.has(segmentId);
+        const isUsable = isInChain && !this.#unfrozen.has(segmentId);
         unpins.push(segments.pin(segmentId));
         indexed.push(...(await this.#indexSegment(segmentId, isUsable ? indexNumbers : undefined)));
         if (this.#isStopped) return false;
@@ -311,10 +340,10 @@ export class SegmentIndexing {
       memoryBytesMax,
     });
     if (report.kind !== "segmentIndexed") {
-      this.#failed.add(segmentId);
+      this.#unfrozen.add(segmentId);
       throw new Error(report.kind === "segmentNotIndexed" ? report.reason : report.kind);
     }
-    this.#failed.delete(segmentId);
+    this.#unfrozen.delete(segmentId);
     return [
       {
         facts: report.segment,

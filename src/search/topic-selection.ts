@@ -4,7 +4,7 @@
  * before it gave; `_all` means all.
  */
 
-import { argumentError, topicNotFoundError } from "./elasticsearch-error.ts";
+import { argumentError, topicNotFoundError, topicNotIndexedError } from "./elasticsearch-error.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
 import { isPatternMatch } from "./source-filter.ts";
 
@@ -15,11 +15,13 @@ export interface TopicSelectionOptions {
   readonly ignoresMissing: boolean;
   /** Whether a pattern may match nothing (`allow_no_indices`). */
   readonly allowsNone: boolean;
+  /** Topics that exist and have no index: a name of one is refused, or passed over as a missing one. */
+  readonly notIndexed?: Iterable<NamedTopic>;
 }
 
 /**
  * The ids of the topics that `expression` means; undefined means all of them.
- * @throws SearchError 404 for a name that is no topic
+ * @throws SearchError 404 for a name that is no topic, 400 for one that is not indexed
  */
 export function selectTopics(
   expression: string | undefined,
@@ -31,15 +33,18 @@ export function selectTopics(
   const parts = expression.split(",");
   if (parts.length > PARTS_MAX) throw argumentError(`more than ${PARTS_MAX} topics are named`);
   const selected = new Set<string>();
+  const notIndexed = new Set(Array.from(options.notIndexed ?? [], ({ name }) => name));
   for (const [index, part] of parts.entries()) {
-    const isExclusion = index > 0 && part.startsWith("-") && !all.some(({ name }) => name === part);
+    const isTopic = notIndexed.has(part) || all.some(({ name }) => name === part);
+    const isExclusion = index > 0 && part.startsWith("-") && !isTopic;
     const pattern = isExclusion ? part.slice(1) : part;
     const isPattern = pattern === "_all" || pattern.includes("*");
     const matching = all.filter(({ name }) => pattern === "_all" || isPatternMatch(pattern, name));
     if (isPattern) {
       if (matching.length === 0 && !options.allowsNone) throw topicNotFoundError(pattern);
     } else if (matching.length === 0 && !options.ignoresMissing) {
-      throw topicNotFoundError(pattern);
+      if (!notIndexed.has(pattern)) throw topicNotFoundError(pattern);
+      if (!isExclusion) throw topicNotIndexedError(pattern);
     }
     for (const { topicId } of matching) {
       if (isExclusion) selected.delete(topicId);

@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { CreateWorker } from "../core/supervised-worker.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
-import type { NamedTopic } from "./indexer-messages.ts";
+import type { ConfiguredTopic } from "./indexed-topics.ts";
 import type { RegisteredSegments } from "./segment-indexing.ts";
 
 export interface WalIndexerOptions {
@@ -17,7 +17,7 @@ export interface WalIndexerOptions {
   /** The oldest address that can still be read from the WAL (`wal.startAddress`). */
   readonly oldestAddress: () => WalAddress;
   /** All topics that exist. */
-  readonly topics: Iterable<NamedTopic>;
+  readonly topics: Iterable<ConfiguredTopic>;
   /** Memory for the live index and the one that is being frozen, together. */
   readonly liveIndexBytesMax: number;
   /** What was sealed. */

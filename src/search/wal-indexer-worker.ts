@@ -30,8 +30,8 @@ self.onmessage = (event: MessageEvent<IndexerCommand>) => {
     case "boundary":
     case "durable":
     case "refresh":
-    case "topicCreated":
-    case "topicDeleted":
+    case "topicAdded":
+    case "topicRemoved":
     case "sealed":
       indexing?.receive(command);
       break;

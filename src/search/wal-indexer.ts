@@ -4,7 +4,7 @@
  *   const indexer = await createWalIndexer({ dataDir, walDirectory, walFileBytes, oldestAddress, durableAddress,
  *     topics, liveIndexBytesMax, clock, logger });
  *   wal.onDurable((address) => indexer.onDurable(address));
- *   indexer.topicCreated({ topicId, name });        // before the topic's first batch is durable
+ *   indexer.topicSet({ topicId, name, isIndexed }); // before the topic's first batch is durable, and when it changes
  *   indexer.topicDeleted(topicId);                  // at once when it is gone for clients
  *   indexer.beginSeal(endAddress);                  // when a seal is about to take what lies before the address
  *   indexer.segmentsChanged(change);                // when segments were registered or went
@@ -29,6 +29,7 @@ import {
   rangeOf,
 } from "./generation-chain.ts";
 import { loadChain } from "./generation-loading.ts";
+import { type ConfiguredTopic, IndexedTopics } from "./indexed-topics.ts";
 import type {
   IndexCommand,
   IndexReport,
@@ -62,8 +63,7 @@ export class WalIndexer {
   readonly #worker: SupervisedWorker<IndexCommand, IndexReport>;
   readonly #keeper: KeeperClient;
   readonly #lag: IndexingLag;
-  /** By topic id. */
-  readonly #topics: Map<string, NamedTopic>;
+  readonly #topics: IndexedTopics;
   #durableAddress: WalAddress;
   #isAnnounceDue = false;
   #isLoaded = false;
@@ -86,9 +86,7 @@ export class WalIndexer {
     this.#refreshWaits = new RefreshWaits(clock);
     this.#skipped = new SkippedBatches(logger);
     this.#directory = `${options.dataDir}/search`;
-    this.#topics = new Map(
-      [...options.topics].map(({ topicId, name }) => [topicId, { topicId, name }]),
-    );
+    this.#topics = new IndexedTopics(options.topics);
     this.#durableAddress = options.durableAddress;
     const { walFileBytes } = options;
     this.#lag = new IndexingLag({ walFileBytes, address: options.oldestAddress() });
@@ -99,7 +97,7 @@ export class WalIndexer {
       chain: this.#chain,
       keeper: this.#keeper,
       directory: this.#directory,
-      topics: this.#topics,
+      topics: this.#topics.indexed,
       memoryBytesMax: Math.floor(options.liveIndexBytesMax / 2),
       liveStartAddress: () => this.#liveStartAddress(),
       drop: (removed) => this.#drop(removed),
@@ -136,15 +134,18 @@ export class WalIndexer {
     });
   }
 
-  topicCreated({ topicId, name }: NamedTopic): void {
-    const topic = { topicId, name };
-    this.#topics.set(topicId, topic);
-    this.#worker.post({ kind: "topicCreated", topic });
+  /** There is this topic, or it is indexed from now on, or no longer. */
+  topicSet(topic: ConfiguredTopic): void {
+    if (!this.#topics.set(topic)) return;
+    const { topicId, name, isIndexed = true } = topic;
+    if (isIndexed) this.#worker.post({ kind: "topicAdded", topic: { topicId, name } });
+    else this.#worker.post({ kind: "topicRemoved", topicId });
+    if (this.#isLoaded) this.#segmentIndexing.topicSwitched(topicId);
   }
 
   topicDeleted(topicId: string): void {
     this.#topics.delete(topicId);
-    this.#worker.post({ kind: "topicDeleted", topicId });
+    this.#worker.post({ kind: "topicRemoved", topicId });
   }
 
   /**
@@ -172,11 +173,16 @@ export class WalIndexer {
 
   /** The topics whose records can be hits. */
   get topics(): Iterable<NamedTopic> {
-    return this.#topics.values();
+    return this.#topics.indexed.values();
+  }
+
+  /** Those that exist and are not indexed. */
+  get otherTopics(): Iterable<NamedTopic> {
+    return this.#topics.others.values();
   }
 
   hasTopic(topicId: string): boolean {
-    return this.#topics.has(topicId);
+    return this.#topics.indexed.has(topicId);
   }
 
   /** What a search has to look into: each record is in exactly one of them. */
@@ -290,7 +296,7 @@ export class WalIndexer {
       walFileBytes: this.#options.walFileBytes,
       startAddress,
       durableAddress: this.#durableAddress,
-      topics: [...this.#topics.values()],
+      topics: [...this.#topics.indexed.values()],
       // One that is full and one that fills up.
       generationBytesMax: Math.floor(this.#options.liveIndexBytesMax / 2),
       isSealing: this.#chain.isSealing,
@@ -320,7 +326,7 @@ export class WalIndexer {
         this.#onFull();
         break;
       case "skipped":
-        this.#skipped.add(report, this.#topics.get(report.topicId)?.name);
+        this.#skipped.add(report, this.#topics.indexed.get(report.topicId)?.name);
         break;
     }
   }
@@ -353,7 +359,7 @@ export class WalIndexer {
       walDirectory: this.#options.walDirectory,
       indexNumber: full.indexNumber,
       facts,
-      excludedTopicIds: facts.topicIds.filter((topicId) => !this.#topics.has(topicId)),
+      excludedTopicIds: facts.topicIds.filter((topicId) => !this.hasTopic(topicId)),
     });
     if (report.kind !== "frozen") return;
     const { generation, elapsedMs } = report;

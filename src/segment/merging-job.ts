@@ -45,10 +45,13 @@ export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<
   }
 }
 
-/** Without an index of every input there is none of any output: it is made from the batches later. */
+/**
+ * Without an index of every input there is none of any output: it is made from the batches later. An output without a
+ * topic that is indexed gets none.
+ */
 async function withSearchIndexes(
   disk: Disk,
-  { inputs, directory }: MergeCommand,
+  { inputs, outputs, directory }: MergeCommand,
   segments: readonly SegmentFacts[],
 ): Promise<MergedSegments> {
   if (inputs.some(({ documentCount }) => documentCount === null)) return { segments };
@@ -56,7 +59,9 @@ async function withSearchIndexes(
   const indexed = [...segments];
   try {
     for (const input of inputs) indexes.open(input);
-    for (const [place, facts] of segments.entries()) indexed[place] = await indexes.addTo(facts);
+    for (const [place, facts] of segments.entries()) {
+      if (outputs[place]?.isIndexed) indexed[place] = await indexes.addTo(facts);
+    }
     return { segments: indexed };
   } catch (thrown) {
     // Those that have got theirs keep it.

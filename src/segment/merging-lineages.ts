@@ -25,6 +25,7 @@ interface Candidate extends OwnCandidate {
 export class MergingLineages {
   readonly #ownBytesMin: number;
   readonly #indexWaitMs: number;
+  readonly #isIndexed: (topicId: string) => boolean;
   readonly #candidates = new Map<string, Candidate>();
   /** In the order of the log, by topic; those of undefined are the shared ones. */
   readonly #lineages = new Map<string | undefined, Candidate[]>();
@@ -34,10 +35,16 @@ export class MergingLineages {
   /**
    * @param options.ownBytesMin a sealed segment of one topic with so many bytes is the topic's own
    * @param options.indexWaitMs so long a merge waits for a segment's search index; 0 where there will be none
+   * @param options.isIndexed whether a topic's records are to be found; where none is, no index is waited for
    */
-  constructor(options: { readonly ownBytesMin: number; readonly indexWaitMs: number }) {
+  constructor(options: {
+    readonly ownBytesMin: number;
+    readonly indexWaitMs: number;
+    readonly isIndexed: (topicId: string) => boolean;
+  }) {
     this.#ownBytesMin = options.ownBytesMin;
     this.#indexWaitMs = options.indexWaitMs;
+    this.#isIndexed = options.isIndexed;
   }
 
   /** Adds a segment; one that is known takes on the new facts. */
@@ -92,7 +99,10 @@ export class MergingLineages {
     const first = ranges[0];
     const sizeBytes = ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
     const hasOneTopic = first !== undefined && ranges.at(-1)?.topicId === first.topicId;
-    const isAwaited = facts.searchIndex === null && this.#indexWaitMs > 0;
+    const isAwaited =
+      facts.searchIndex === null &&
+      this.#indexWaitMs > 0 &&
+      ranges.some(({ topicId }) => this.#isIndexed(topicId));
     // A small one as sealed was made for all topics, of which one was written to.
     const isOwn = hasOneTopic && (level > 0 || sizeBytes >= this.#ownBytesMin);
     return {

@@ -8,7 +8,7 @@ import type { SegmentFacts } from "./segment-facts.ts";
 export interface MergeInput {
   readonly segmentId: string;
   readonly lengthBytes: number;
-  /** Of its search index; null if it has none yet. */
+  /** Of its search index, 0 if it needs none; null if it has none yet. */
   readonly documentCount: number | null;
 }
 
@@ -20,6 +20,8 @@ export interface MergeOutput {
   readonly endAddress: number;
   /** By topic, partition and offset, see `encodePieces`. */
   readonly pieces: Float64Array<ArrayBuffer>;
+  /** Whether it gets a search index. */
+  readonly isIndexed: boolean;
 }
 
 /** Copies what the pieces name from the inputs to the outputs. */
@@ -45,20 +47,35 @@ export type MergeReport =
 
 const NUMBERS_PER_PIECE = 3;
 
+/** What a command says beyond its plan. */
+interface CommandOptions {
+  readonly directory: string;
+  readonly createdMs: number;
+  /** Whether the topic's records are to be found by search. */
+  readonly isIndexed: (topicId: string) => boolean;
+}
+
 export function commandOf(
   plan: MergePlan,
-  { directory, createdMs }: { readonly directory: string; readonly createdMs: number },
+  { directory, createdMs, isIndexed }: CommandOptions,
 ): MergeCommand {
   return {
     kind: "merge",
     directory,
     createdMs,
-    inputs: plan.inputs.map(({ segmentId, lengthBytes, searchIndex }) => ({
-      segmentId,
-      lengthBytes,
-      documentCount: searchIndex?.documentCount ?? null,
+    inputs: plan.inputs.map(({ segmentId, lengthBytes, searchIndex, ranges }) => {
+      const isAwaited = searchIndex === null && ranges.some(({ topicId }) => isIndexed(topicId));
+      const documentCount = isAwaited ? null : (searchIndex?.documentCount ?? 0);
+      return { segmentId, lengthBytes, documentCount };
+    }),
+    outputs: plan.outputs.map((output) => ({
+      ...output,
+      pieces: encodePieces(output.pieces),
+      isIndexed: output.pieces.some(({ inputIndex, rangeIndex }) => {
+        const topicId = plan.inputs[inputIndex]?.ranges[rangeIndex]?.topicId;
+        return topicId !== undefined && isIndexed(topicId);
+      }),
     })),
-    outputs: plan.outputs.map((output) => ({ ...output, pieces: encodePieces(output.pieces) })),
   };
 }
 

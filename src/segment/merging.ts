@@ -37,6 +37,8 @@ export interface MergingOptions {
   readonly segmentsToPurge: () => readonly string[];
   /** So long a merge waits for a sealed segment's search index; 0 where there will be none. */
   readonly indexWaitMs: number;
+  /** Whether the topic's records are to be found by search. */
+  readonly isIndexed: (topicId: string) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits?: MergeLimits;
@@ -85,7 +87,8 @@ export class Merging {
   constructor(options: MergingOptions) {
     this.#options = options;
     this.#limits = options.limits ?? MERGE_LIMITS;
-    this.#lineages = new MergingLineages({ ...this.#limits, indexWaitMs: options.indexWaitMs });
+    const { indexWaitMs, isIndexed } = options;
+    this.#lineages = new MergingLineages({ ...this.#limits, indexWaitMs, isIndexed });
   }
 
   /** Takes in a registration, whoever made it; applying one again changes nothing. At first all that there is. */
@@ -233,12 +236,12 @@ export class Merging {
   }
 
   async #merge({ kind, segmentIds }: Job, plan: MergePlan): Promise<void> {
-    const { clock, directory, logger, register, run, store } = this.#options;
+    const { clock, directory, isIndexed, logger, register, run, store } = this.#options;
     const startMs = clock.monotonicMs();
     this.#writtenIds = new Set(plan.outputs.map(({ segmentId }) => segmentId));
     let added: readonly SegmentFacts[] = [];
     if (plan.outputs.length > 0) {
-      const report = await run(commandOf(plan, { directory, createdMs: clock.nowMs() }));
+      const report = await run(commandOf(plan, { directory, createdMs: clock.nowMs(), isIndexed }));
       if (report.kind === "failed") throw new Error(report.reason);
       added = report.segments;
       const { indexFault } = report;

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { EXIT_CODE_USAGE, readInvocation, readyLine } from "../../src/cli/command-line.ts";
 import { helpText, settingsTable } from "../../src/cli/help.ts";
-import { kebabOf, SETTING_NAMES } from "../../src/config/settings.ts";
+import { kebabOf } from "../../src/config/setting-spelling.ts";
+import { SETTING_NAMES } from "../../src/config/settings.ts";
 
 function invoke(argv: string[], env: Record<string, string> = {}) {
   return readInvocation({ argv, env, readFile: () => Promise.reject(new Error("gone")) }, "1.2.3");

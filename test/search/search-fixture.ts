@@ -68,6 +68,7 @@ export class SearchFixture {
   readonly directory: string;
   readonly #options: FixtureOptions;
   readonly #topicIds = new Map<string, string>();
+  readonly #unindexed = new Set<string>();
   readonly #batches = new Map<string, StoredBatch[]>();
   readonly #logStartOffsets = new Map<string, { partition: number; offset: number }[]>();
   /** Every Worker that was started, oldest first. */
@@ -154,7 +155,9 @@ export class SearchFixture {
       walFileBytes: WAL_FILE_BYTES,
       durableAddress: wal.durableAddress,
       oldestAddress: () => wal.startAddress,
-      topics: [...this.#topicIds].map(([name, topicId]) => ({ name, topicId })),
+      topics: [...this.#topicIds].map(([name, topicId]) => ({
+        ...{ name, topicId, isIndexed: !this.#unindexed.has(name) },
+      })),
       liveIndexBytesMax: this.#options.liveIndexBytesMax ?? 64 * 1024 * 1024,
       segments: {
         index: this.segments.index,
@@ -235,8 +238,16 @@ export class SearchFixture {
   createTopic(name: string): string {
     const topicId = randomUuid();
     this.#topicIds.set(name, topicId);
-    this.indexer.topicCreated({ topicId, name });
+    this.indexer.topicSet({ topicId, name });
     return topicId;
+  }
+
+  /** Whether a topic's records are to be found; it is created if it is new. */
+  setIndexed(name: string, isIndexed: boolean): void {
+    const topicId = this.#topicIds.get(name) ?? this.createTopic(name);
+    if (isIndexed) this.#unindexed.delete(name);
+    else this.#unindexed.add(name);
+    this.indexer.topicSet({ topicId, name, isIndexed });
   }
 
   /** As if there had never been a topic; while stopped. */

@@ -69,6 +69,20 @@ test.each(["nope", "orders,nope", "", "orders,", "../etc"])(
   },
 );
 
+test("topic selection: a topic without an index is refused by its name, and passed over otherwise", () => {
+  const notIndexed = [{ topicId: "bulk", name: "bulk" }];
+  const select = (expression: string | undefined, ignoresMissing = false) =>
+    [...selectTopics(expression, TOPICS, { ...STRICT, ignoresMissing, notIndexed })].join(" ");
+  for (const expression of ["bulk", "orders,bulk"]) {
+    expect(() => select(expression)).toThrow("topic [bulk] is not indexed for search");
+  }
+  expect(select("orders,bulk", true)).toBe("orders");
+  expect([select(undefined), select("_all")]).toEqual(
+    Array(2).fill(TOPICS.map((t) => t.name).join(" ")),
+  );
+  expect([select("b*"), select("orders*,-bulk")]).toEqual(["", "orders orders-eu"]);
+});
+
 test("topic selection: a pattern without a match can be refused; too many names are", () => {
   const options = { ...STRICT, allowsNone: false };
   expect(() => selectTopics("x*", TOPICS, options)).toThrow(SearchError);

@@ -97,10 +97,53 @@ test("segments: deleted topics are left out, and an empty index is none", async 
   const register = await broker.seal((topic) => topic === "b");
   broker.deleteTopic("b");
   register();
-  await broker.whenLogged("segment_indexed", 2);
+  // That of the deleted topic needs none.
+  await broker.whenLogged("segment_indexed", 1);
   await expectAll(broker, 200);
   await broker.restart();
   await expectAll(broker, 200);
+});
+
+test("segments: one without an indexed topic gets its index when one of its topics is indexed", async () => {
+  await using broker = await SearchFixture.open();
+  broker.setIndexed("b", false);
+  await produceRound(broker, "first");
+  await expectAll(broker, 200);
+  (await broker.seal((topic) => topic === "b"))();
+  await broker.whenLogged("segment_indexed", 1);
+  await broker.whenLogged("search_index_frozen", 1);
+  await expectAll(broker, 200);
+  const documentCounts = () =>
+    [...broker.segments.index.segments()].map(({ searchIndex }) => searchIndex?.documentCount);
+  expect(documentCounts().sort()).toEqual([200, undefined]);
+  expect((await broker.search({}, { topics: "b" })).error?.reason).toContain("is not indexed");
+  await broker.restart();
+  await expectAll(broker, 200);
+  broker.setIndexed("b", true);
+  await broker.whenLogged("segment_indexed", 2);
+  await expectAll(broker, 300);
+  expect(documentCounts().sort()).toEqual([100, 200]);
+  expect(await broker.idsOf({ match: { word: "first" } }, { topics: "b" })).toHaveLength(100);
+  broker.setIndexed("b", false);
+  await produceRound(broker, "second");
+  await expectAll(broker, 400);
+  broker.setIndexed("b", true);
+  await produceRound(broker, "third");
+  // Of the second round b's are in the log only, and pass the index by.
+  await expectAll(broker, 800);
+});
+
+test("segments: a topic that is indexed while its segment waits is read from the batches", async () => {
+  await using broker = await SearchFixture.open();
+  broker.setIndexed("b", false);
+  await produceRound(broker, "first");
+  await expectAll(broker, 200);
+  const register = await broker.seal((topic) => topic === "b");
+  register();
+  broker.setIndexed("b", true);
+  await broker.whenLogged("segment_indexed", 2);
+  await expectAll(broker, 300);
+  expect(broker.log.join("")).toContain("isRead=true");
 });
 
 test("segments: what the log no longer has is indexed from the batches", async () => {

@@ -84,7 +84,11 @@ class SimulatedDay {
   readonly #topics: readonly Topic[];
   readonly #random: Random = seededRandom(1);
   readonly #index = new ModelIndex();
-  readonly #lineages = new MergingLineages({ ...MERGE_LIMITS, indexWaitMs: 0 });
+  readonly #lineages = new MergingLineages({
+    ...MERGE_LIMITS,
+    indexWaitMs: 0,
+    isIndexed: () => true,
+  });
   readonly #endOffsets = new Map<string, number>();
   #segmentCount = 0;
   #sealedBytes = 0;

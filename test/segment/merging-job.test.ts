@@ -167,7 +167,7 @@ class History {
       segmentBytesMax: 1e9,
       newSegmentId: nextSegmentId,
     });
-    const place = { directory: this.#directory, createdMs: 5 };
+    const place = { directory: this.#directory, createdMs: 5, isIndexed: () => true };
     const { segments: added } = await mergeSegments(systemDisk, commandOf(plan, place));
     this.#index.apply({ added, removedIds: inputs.map(({ segmentId }) => segmentId) });
     for (const { segmentId } of inputs) {

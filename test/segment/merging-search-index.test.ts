@@ -65,6 +65,26 @@ test("merged search index: inputs without a record to find give outputs without 
     for (const facts of outputs) expect(facts.searchIndex).toEqual(searchIndex);
   }));
 
+test("merged search index: topics that are not indexed get none, and nothing waits for theirs", () =>
+  inDirectory(async (directory) => {
+    const { index, segments } = await sealedSegments(directory, 2);
+    const topicIds = [
+      ...new Set(segments.flatMap(({ ranges }) => ranges).map((one) => one.topicId)),
+    ];
+    const inputs = [await withIndex(directory, segments[0] as SegmentFacts), ...segments.slice(1)];
+    // Sealed, and never indexed: only topics that are indexed are missed.
+    const awaited = await merge(directory, index, inputs);
+    expect(awaited.segments.every(({ searchIndex }) => searchIndex === null)).toBe(true);
+    const { segments: outputs } = await merge(directory, index, inputs, topicIds);
+    expect(outputs.length).toBeGreaterThan(0);
+    expect(outputs.every(({ searchIndex }) => searchIndex === null)).toBe(true);
+    const both = await Promise.all(segments.map((facts) => withIndex(directory, facts)));
+    const { segments: some } = await merge(directory, index, both, topicIds.slice(1));
+    for (const { ranges, searchIndex } of some) {
+      expect(searchIndex !== null).toBe(ranges.some(({ topicId }) => topicId === topicIds[0]));
+    }
+  }));
+
 test("merged search index: one that can't be read is told, and the segments are merged without", () =>
   inDirectory(async (directory) => {
     const { index, segments } = await sealedSegments(directory, 2);
@@ -132,6 +152,7 @@ async function merge(
   directory: string,
   index: SegmentIndex,
   inputs: readonly SegmentFacts[],
+  unindexed: readonly string[] = [],
 ): Promise<MergedSegments> {
   const sizes = { ownBytesMin: 15_000, segmentBytesMax: 1e9 };
   const plan = await planMerge(inputs, index, {
@@ -139,7 +160,8 @@ async function merge(
     ...sizes,
     newSegmentId: nextSegmentId,
   });
-  return await mergeSegments(systemDisk, commandOf(plan, { directory, createdMs: 1 }));
+  const isIndexed = (topicId: string) => !unindexed.includes(topicId);
+  return await mergeSegments(systemDisk, commandOf(plan, { directory, createdMs: 1, isIndexed }));
 }
 
 function placesOf({ ranges }: SegmentFacts): string[] {

@@ -66,6 +66,7 @@ export class MergingWorld {
       register: (change) => this.register(change),
       segmentsToPurge: () => this.purgeIds.filter((id) => this.index.segment(id) !== undefined),
       indexWaitMs: 0,
+      isIndexed: () => true,
       clock: this.clock,
       logger,
       limits: SMALL_LIMITS,

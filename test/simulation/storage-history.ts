@@ -222,7 +222,8 @@ class History {
       },
       createWorker,
     });
-    const options = { storage, clock, logger, createWorker, disk: crash.disk };
+    const searched = { isIndexed: () => true };
+    const options = { storage, searched, clock, logger, createWorker, disk: crash.disk };
     const stopSegmentWork = this.#hasSegmentWork
       ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS })
       : undefined;
