@@ -62,19 +62,26 @@ test("file: a directory that cannot be had is an error of the store, which says 
     expect(String(refused)).toContain(`file://${directory}/file failed at key`);
   }));
 
-test("file: at any crash an object is whole or missing, and one that was put stays", async () => {
-  const only = Bun.env["SEED"];
-  const seeds =
-    only === undefined ? Array.from({ length: SEED_COUNT }, (_, i) => i) : [Number(only)];
-  const totals = { acknowledged: 0, crashes: 0, failed: 0, missing: 0 };
-  for (const seed of seeds) {
-    await runSeed(seed, totals).catch((thrown: unknown) => {
-      throw new Error(`SEED=${seed}: ${String(thrown)}`, { cause: thrown });
-    });
-  }
-  if (only !== undefined) return;
-  for (const total of Object.values(totals)) expect(total).toBeGreaterThan(SEED_COUNT / 10);
-});
+/** Nothing but work for the processor, which others may use too. */
+const TIMEOUT_MS = 60_000;
+
+test(
+  "file: at any crash an object is whole or missing, and one that was put stays",
+  async () => {
+    const only = Bun.env["SEED"];
+    const seeds =
+      only === undefined ? Array.from({ length: SEED_COUNT }, (_, i) => i) : [Number(only)];
+    const totals = { acknowledged: 0, crashes: 0, failed: 0, missing: 0 };
+    for (const seed of seeds) {
+      await runSeed(seed, totals).catch((thrown: unknown) => {
+        throw new Error(`SEED=${seed}: ${String(thrown)}`, { cause: thrown });
+      });
+    }
+    if (only !== undefined) return;
+    for (const total of Object.values(totals)) expect(total).toBeGreaterThan(SEED_COUNT / 10);
+  },
+  TIMEOUT_MS,
+);
 
 /** Some lives, each with puts under way when it ends; then what is there is compared with what was promised. */
 async function runSeed(
