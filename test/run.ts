@@ -34,6 +34,7 @@ const PARTS: readonly Part[] = [
   { name: "types", command: ["tsc", "-p", "."] },
   { name: "style", command: ["biome", "ci", "--colors=off", "."] },
   { name: "promtool", command: ["bun", "test/promtool.ts"] },
+  { name: "S3 server", command: ["bun", "test/object-store/install.ts"] },
   {
     name: "bun test",
     command: ["bun", "test", "--only-failures", "--timeout", "60000"],

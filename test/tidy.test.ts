@@ -48,7 +48,10 @@ const TOOL = /^protocol\/generat(e|or)\b/;
 const ENTRY = /^main\.ts$|-worker\.ts$|^protocol\/generate\.ts$|\.d\.ts$/;
 
 /** Complete and tested parts whose user is not there yet. */
-const AHEAD: readonly string[] = ["segment/file-object-store.ts"];
+const AHEAD: readonly string[] = [
+  "segment/file-object-store.ts",
+  "segment/s3-object-store.ts",
+];
 
 /** Longer files want a reason; it stands here, and nowhere is more than 600 allowed. */
 const LINES_MAX = 400;

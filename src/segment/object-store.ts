@@ -22,7 +22,10 @@ export interface ObjectStore {
   readRange(key: string, start: number, end: number): Promise<Uint8Array>;
   /** Undefined if there is none. */
   stat(key: string): Promise<ObjectStat | undefined>;
-  /** Ascending by key (bytes); `startAfter` is exclusive. Pages are fetched as they are consumed. */
+  /**
+   * Ascending by key (bytes); `startAfter` is exclusive. Pages are fetched as they are consumed. Rely on the order of
+   * one directory's keys only: SeaweedFS lists `a/x` before `a-x/x`.
+   */
   list(prefix: string, options?: { readonly startAfter?: string }): AsyncIterable<ObjectStat>;
   /** Missing keys are no error. */
   delete(keys: readonly string[]): Promise<void>;
