@@ -28,6 +28,8 @@ export interface SegmentWorkOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** While it is unread, the store's manifest may name segments that are not registered. */
+  readonly manifests: { readonly isUnread: boolean };
   /** For tests that want to kill the Worker. */
   readonly createWorker?: CreateWorker;
 }
@@ -63,7 +65,8 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     ...{ disk, directory, clock, logger },
     isRegistered: (segmentId) => index.segment(segmentId) !== undefined,
     hasRegistrations: () => index.stats().segmentCount > 0,
-    isInUse: (segmentId) => merging.isWriting(segmentId) || segments.isHeld(segmentId),
+    isInUse: (segmentId) =>
+      options.manifests.isUnread || merging.isWriting(segmentId) || segments.isHeld(segmentId),
   });
   tracker.start(startedPlaces(meta));
   const removeListeners = listen(options, { tracker, merging });

@@ -22,9 +22,11 @@ import { readCheckpoint, writeCheckpoint } from "./meta/checkpoint.ts";
 import { pathsOf } from "./meta/data-directory.ts";
 import { LocalMetaStore } from "./meta/local-meta-store.ts";
 import { readBatchHeader } from "./protocol/record-batch.ts";
+import { FileObjectStore } from "./segment/file-object-store.ts";
+import type { ObjectStore } from "./segment/object-store.ts";
 import { decodeSegmentFacts } from "./segment/segment-facts.ts";
-import { SegmentIndex } from "./segment/segment-index.ts";
-import { loadSegmentIndex, saveSegmentIndex } from "./segment/segment-index-file.ts";
+import { saveSegmentIndex } from "./segment/segment-index-file.ts";
+import { openSegmentIndex } from "./segment/segment-index-opening.ts";
 import { SegmentStore } from "./segment/segment-store.ts";
 import type { WalEntry } from "./wal/group-scan.ts";
 import { batchOfLegacyPayload } from "./wal/legacy-entry.ts";
@@ -53,6 +55,8 @@ export interface Storage {
   readonly tiers: LogTiers;
   readonly meta: LocalMetaStore;
   readonly segments: SegmentStore;
+  /** Where segments lie for ever, and the manifest that names them. */
+  readonly objects: ObjectStore;
   /**
    * Writes checkpoints of segments, logs and metadata, so that a restart need not read older entries.
    * @returns the WAL address from which on entries are still needed, but for batches that are not sealed
@@ -83,8 +87,9 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   const stored = await openIdentity(disk, dataDir);
   const directory = pathsOf(dataDir).segments;
   await disk.createDirectory(directory);
-  const saved = await loadSegmentIndex(disk, pathsOf(dataDir).segmentIndex);
-  const { index, coveredEnd } = saved ?? { index: new SegmentIndex(), coveredEnd: 0 };
+  const objects = new FileObjectStore({ disk, directory, clock });
+  const opened = await openSegmentIndex({ disk, dataDir, objects, logger });
+  const { index, coveredEnd } = opened;
   const segments = new SegmentStore({ disk, directory, logger }, index);
   const logs = new LogManager({
     clock,
@@ -93,14 +98,19 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
     sealed: segments,
   });
   const meta = new LocalMetaStore();
-  applyTo({ meta, logs, segments });
+  const registrations = { mayNotFit: opened.isRebuilt, leftOutCount: 0 };
+  applyTo({ meta, logs, segments }, registrations);
   await readCheckpoint(disk, pathsOf(dataDir).metaCheckpoint, meta);
   const wal = await recover(options, { logs, meta }, coveredEnd);
+  registrations.mayNotFit = false;
+  if (registrations.leftOutCount > 0) {
+    logger.warn("registrations_left_out", { count: registrations.leftOutCount });
+  }
   for (const topicId of [...index.topicIds()]) {
     if (meta.topicById(topicId) === undefined) index.deleteTopic(topicId);
   }
   const identity = { ...stored, leaderEpoch: logs.leaderEpoch };
-  const parts = { wal, logs, meta, segments };
+  const parts = { wal, logs, meta, segments, objects };
   const checkpoint = createCheckpoint(disk, dataDir, parts);
   return {
     ...parts,
@@ -111,6 +121,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
       try {
         if (isClean) {
           await segments.close();
+          await objects.close();
           await wal.close();
           await checkpoint();
           await closeIdentity(disk, dataDir, identity);
@@ -122,8 +133,18 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   };
 }
 
+/** What becomes of registrations at a start. */
+interface Registrations {
+  /** The index was rebuilt: a merge may build on one that it lacks. Its inputs are all there, and stay. */
+  mayNotFit: boolean;
+  leftOutCount: number;
+}
+
 /** What of the storage follows from metadata follows from it at once. */
-function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segments">): void {
+function applyTo(
+  { meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segments">,
+  registrations: Registrations,
+): void {
   const { index } = segments;
   meta.onApplied((command) => {
     switch (command.kind) {
@@ -152,6 +173,10 @@ function applyTo({ meta, logs, segments }: Pick<Storage, "meta" | "logs" | "segm
             ({ segmentId }) =>
               !removedIds.includes(segmentId) || index.segment(segmentId) !== undefined,
           );
+        if (registrations.mayNotFit && index.overlapOf({ added, removedIds }) !== undefined) {
+          registrations.leftOutCount += 1;
+          return;
+        }
         segments.apply({ added, removedIds });
         for (const place of added.flatMap(({ ranges }) => ranges)) {
           // Its topic can have been deleted while it was sealed.

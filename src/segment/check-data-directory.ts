@@ -1,7 +1,7 @@
 /**
- * Checks all that a broker keeps: checkpoints, WAL, index of segments, every registered object, and that each
- * partition's offsets are there from its start to its end, once. It only reads. What a start would put in order by
- * itself is noted; everything else that is not as it was written is a fault.
+ * Checks all that a broker keeps: checkpoints, WAL, index of segments, every registered object, the manifest, and that
+ * each partition's offsets are there from its start to its end, once. It only reads. What a start would put in order
+ * by itself is noted; everything else that is not as it was written is a fault.
  */
 
 import type { Disk } from "../core/disk.ts";
@@ -16,12 +16,15 @@ import { isLegacyEntry } from "../wal/group-scan.ts";
 import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
 import { inspectWal } from "../wal/recovery.ts";
 import { type OnFinding, reasonOf } from "./check-finding.ts";
+import { checkManifest } from "./check-manifest.ts";
 import { faultOfReach, WalReaches } from "./check-reach.ts";
 import { checkSegment } from "./check-segment.ts";
+import { ASIDE_DIRECTORY, FileObjectStore } from "./file-object-store.ts";
+import { MANIFEST_PREFIX } from "./manifest-format.ts";
 import { decodeSegmentFacts } from "./segment-facts.ts";
 import { SegmentIndex } from "./segment-index.ts";
 import { loadSegmentIndex } from "./segment-index-file.ts";
-import { segmentFileName } from "./segment-writer.ts";
+import { segmentFileName, segmentIdOfName } from "./segment-writer.ts";
 
 /** What was looked at. */
 export interface CheckSummary {
@@ -59,7 +62,14 @@ export async function checkDataDirectory(
   await checkSegments(disk, dataDir, { index: state.index, onFinding });
   // Without one of its parts, everything would seem to be missing.
   const partitionCount = state.isWhole ? checkReaches(dataDir, state, onFinding) : 0;
-  if (state.isWhole) await noteOrphans(disk, dataDir, { index: state.index, onFinding });
+  if (state.isWhole) {
+    const { index, meta } = state;
+    const directory = pathsOf(dataDir).segments;
+    const objects = new FileObjectStore({ disk, directory });
+    const pathOf = (key: string) => `${directory}/${key}`;
+    const namedIds = await checkManifest({ objects, pathOf, index, meta, onFinding });
+    await noteOrphans(disk, dataDir, { index, onFinding }, namedIds);
+  }
   for (const name of await disk.list(dataDir)) {
     if (!name.endsWith(".tmp")) continue;
     onFinding({ kind: "note", path: `${dataDir}/${name}`, reason: "it was not finished" });
@@ -184,17 +194,26 @@ function checkReaches(dataDir: string, state: FoundState, onFinding: OnFinding):
   return partitionCount;
 }
 
+function isStoreDirectory(name: string): boolean {
+  return `${name}/` === MANIFEST_PREFIX || name === ASIDE_DIRECTORY;
+}
+
 /** Objects that nobody registered. */
 async function noteOrphans(
   disk: Disk,
   dataDir: string,
   { index, onFinding }: SegmentsToCheck,
+  namedIds: ReadonlySet<string>,
 ): Promise<void> {
   const directory = pathsOf(dataDir).segments;
   const known = new Set([...index.segments()].map(({ segmentId }) => segmentFileName(segmentId)));
-  for (const name of await disk.list(directory)) {
-    if (known.has(name)) continue;
-    const reason = "it is not registered: what made it was cut off, or it was replaced";
+  for (const { name, isDirectory } of await disk.entries(directory)) {
+    // Directories are the manifest's, and the store's own.
+    if (known.has(name) || (isDirectory && isStoreDirectory(name))) continue;
+    const isNamed = namedIds.has(segmentIdOfName(name) ?? "");
+    const reason = isNamed
+      ? "it is no longer registered, and goes when the manifest does not name it any more"
+      : "it is not registered: what made it was cut off, or it was replaced";
     onFinding({ kind: "note", path: `${directory}/${name}`, reason });
   }
 }

@@ -21,7 +21,7 @@ import {
 } from "./object-store.ts";
 
 /** Below the store's directory; no key has a part that begins with a dot. */
-const ASIDE_DIRECTORY = ".put";
+export const ASIDE_DIRECTORY = ".put";
 /** What lies aside so long without having been written to was left by a process that died. */
 const ASIDE_GRACE_MS = 24 * 3_600_000;
 const PIECE_BYTES = 1024 * 1024;

@@ -32,6 +32,14 @@ export interface FoundRange extends PartitionRange {
   readonly lengthBytes: number;
 }
 
+/** A change, by the slots that it takes. */
+interface ChangePlan {
+  readonly removedSlots: ReadonlySet<number>;
+  /** Their ranges stay as they are. */
+  readonly updates: readonly (readonly [slot: number, facts: SegmentFacts])[];
+  readonly additions: readonly SegmentFacts[];
+}
+
 /** The single owner of what is registered. */
 export class SegmentIndex {
   #version = 0;
@@ -56,30 +64,20 @@ export class SegmentIndex {
    * Removes segments, then adds others; one that is known is replaced, and removing an unknown one does nothing.
    * @throws AssertionError, with nothing changed, if a range would overlap one of another segment
    */
-  apply({ added, removedIds }: SegmentsChange): void {
-    const addedIds = new Set(added.map(({ segmentId }) => segmentId));
-    assert(addedIds.size === added.length, "a segment is added twice");
-    const removedSlots = new Set<number>();
-    for (const segmentId of removedIds) {
-      const slot = this.#segments.slotOf(segmentId);
-      if (slot >= 0) removedSlots.add(slot);
-    }
-    const updates: (readonly [slot: number, facts: SegmentFacts])[] = [];
-    const additions: SegmentFacts[] = [];
-    for (const facts of added) {
-      const fault = faultOfFacts(facts);
-      assert(fault === undefined, `segment ${facts.segmentId}: ${fault}`);
-      const slot = this.#segments.slotOf(facts.segmentId);
-      const isKept = slot >= 0 && !removedSlots.has(slot) && this.#hasRanges(slot, facts.ranges);
-      if (isKept) updates.push([slot, facts]);
-      else additions.push(facts);
-      if (slot >= 0 && !isKept) removedSlots.add(slot);
-    }
-    this.#checkFree(additions, removedSlots);
+  apply(change: SegmentsChange): void {
+    const { removedSlots, updates, additions } = this.#planOf(change);
+    const overlap = this.#overlapOf(additions, removedSlots);
+    assert(overlap === undefined, overlap ?? "");
     if (removedSlots.size > 0) this.#remove(removedSlots);
     for (const facts of additions) this.#add(facts, "inOrder");
     for (const [slot, facts] of updates) this.#update(slot, facts);
     if (removedSlots.size + additions.length + updates.length > 0) this.#version += 1;
+  }
+
+  /** Why `apply` would refuse the change: a range would overlap another segment's. Undefined if it would not. */
+  overlapOf(change: SegmentsChange): string | undefined {
+    const { removedSlots, additions } = this.#planOf(change);
+    return this.#overlapOf(additions, removedSlots);
   }
 
   /** Takes in a segment of a saved index, in any order, before anything else; `finishRestore` must follow. */
@@ -275,22 +273,50 @@ export class SegmentIndex {
     );
   }
 
-  /** Stops before anything is changed if two ranges would overlap. */
-  #checkFree(additions: readonly SegmentFacts[], removedSlots: ReadonlySet<number>): void {
+  /** What a change does to which slots. @throws AssertionError if it can't be */
+  #planOf({ added, removedIds }: SegmentsChange): ChangePlan {
+    const addedIds = new Set(added.map(({ segmentId }) => segmentId));
+    assert(addedIds.size === added.length, "a segment is added twice");
+    const removedSlots = new Set<number>();
+    for (const segmentId of removedIds) {
+      const slot = this.#segments.slotOf(segmentId);
+      if (slot >= 0) removedSlots.add(slot);
+    }
+    const updates: (readonly [slot: number, facts: SegmentFacts])[] = [];
+    const additions: SegmentFacts[] = [];
+    for (const facts of added) {
+      const fault = faultOfFacts(facts);
+      assert(fault === undefined, `segment ${facts.segmentId}: ${fault}`);
+      const slot = this.#segments.slotOf(facts.segmentId);
+      const isKept = slot >= 0 && !removedSlots.has(slot) && this.#hasRanges(slot, facts.ranges);
+      if (isKept) updates.push([slot, facts]);
+      else additions.push(facts);
+      if (slot >= 0 && !isKept) removedSlots.add(slot);
+    }
+    return { removedSlots, updates, additions };
+  }
+
+  /** Which two ranges would overlap; undefined if none would. */
+  #overlapOf(
+    additions: readonly SegmentFacts[],
+    removedSlots: ReadonlySet<number>,
+  ): string | undefined {
     const ranges = additions.flatMap((facts) => facts.ranges);
     for (const range of ranges) {
       const table = this.#tables.find(range.topicId, range.partition);
-      const isFree = table === undefined || !table.hasOverlap(range, removedSlots);
-      assert(isFree, `${nameOf(range)}: another segment has offset ${range.startOffset} too`);
+      if (table?.hasOverlap(range, removedSlots)) {
+        return `${nameOf(range)}: another segment has offset ${range.startOffset} too`;
+      }
     }
-    if (additions.length < 2) return;
+    if (additions.length < 2) return undefined;
     ranges.sort((one, other) => compareRanges(one, other) || one.startOffset - other.startOffset);
     for (const [index, range] of ranges.entries()) {
       const last = ranges[index - 1];
       const isFree =
         last === undefined || compareRanges(last, range) < 0 || last.endOffset <= range.startOffset;
-      assert(isFree, `${nameOf(range)}: two segments have offset ${range.startOffset}`);
+      if (!isFree) return `${nameOf(range)}: two segments have offset ${range.startOffset}`;
     }
+    return undefined;
   }
 
   #add(facts: SegmentFacts, order: "inOrder" | "anyOrder"): void {

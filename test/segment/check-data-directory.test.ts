@@ -47,7 +47,8 @@ function copied(): string {
 }
 
 function segmentPaths(dataDir: string): string[] {
-  return readdirSync(join(dataDir, "segments")).map((name) => join(dataDir, "segments", name));
+  const names = readdirSync(join(dataDir, "segments")).filter((name) => name.endsWith(".tar.gz"));
+  return names.map((name) => join(dataDir, "segments", name));
 }
 
 function firstSegment(dataDir: string): string {

@@ -1,9 +1,11 @@
 /** A data directory with sealed segments and records that are still in the WAL, as a stopped broker leaves it. */
 
 import { join } from "node:path";
+import { startManifests } from "../../src/broker-manifests.ts";
 import type { Storage } from "../../src/broker-storage.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLogger } from "../../src/core/logger.ts";
+import { createMetrics } from "../../src/core/metrics.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { registerSegments } from "../../src/segment/registration.ts";
@@ -22,6 +24,10 @@ export async function makeSealedDirectory(dataDir: string): Promise<void> {
     ...["--wal-slab-bytes", String(WAL_FILE_BYTES)],
     ...["--message-max-bytes", "200000"],
   );
+  const manifests = startManifests({
+    ...{ storage, clock: systemClock, logger: silentLogger, metrics: createMetrics("test") },
+    config: { walIndexingIntervalSecs: 1 },
+  });
   const sealing = new Sealing({
     ...storage,
     clock: systemClock,
@@ -42,6 +48,7 @@ export async function makeSealedDirectory(dataDir: string): Promise<void> {
     if (round === 0) await storage.checkpoint();
   }
   sealing.stop();
+  await manifests.stop();
   await storage.close(true);
 }
 

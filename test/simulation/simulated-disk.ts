@@ -88,6 +88,13 @@ export class SimulatedDisk {
     }
   }
 
+  /** A file is gone, on disk too. */
+  lose(path: string): void {
+    this.#names.delete(path);
+    this.#storedNames.delete(path);
+    this.#nameChanges = this.#nameChanges.filter(({ to }) => to !== path);
+  }
+
   paths(): string[] {
     return [...this.#names.keys()].sort();
   }

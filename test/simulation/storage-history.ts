@@ -8,6 +8,7 @@
  */
 
 import { startMaintenance } from "../../src/broker-maintenance.ts";
+import { startManifests } from "../../src/broker-manifests.ts";
 import { startSegmentWork } from "../../src/broker-segments.ts";
 import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import type { Config } from "../../src/config.ts";
@@ -24,6 +25,7 @@ import { sealSegments } from "../../src/segment/sealing-job.ts";
 import type { SealCommand, SealReport } from "../../src/segment/sealing-messages.ts";
 import { fileSequenceOf } from "../../src/wal/wal-address.ts";
 import { type CrashEnding, CrashPoint } from "./crash-point.ts";
+import { loseIndex } from "./lost-index.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { type Outcome, outcomeOf } from "./simulated-run.ts";
@@ -118,6 +120,8 @@ class History {
     for (let life = 0; life < lifeCount; life += 1) {
       this.counts.lives += 1;
       const isLast = life === lifeCount - 1;
+      const isIndexLost = isFixed ? isLast : life > 0 && this.#random() < 0.25;
+      if (isIndexLost && loseIndex(this.#disk, this.#random)) this.counts.lostIndexes += 1;
       await this.#liveOnce(this.#crashOfLife(life, isLast));
       // What the dead process had begun comes to its end.
       for (let turn = 0; turn < 3; turn += 1) await nextTurn();
@@ -222,8 +226,12 @@ class History {
       },
       createWorker,
     });
+    const manifests = startManifests({
+      ...{ storage, clock, logger, config: CONFIG_OF_SEGMENTS, metrics: createMetrics("test") },
+    });
     const searched = { isIndexed: () => true };
-    const options = { storage, searched, clock, logger, createWorker, disk: crash.disk };
+    const { disk } = crash;
+    const options = { storage, searched, clock, logger, createWorker, manifests, disk };
     const stopSegmentWork = this.#hasSegmentWork
       ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS })
       : undefined;
@@ -239,6 +247,8 @@ class History {
     return async () => {
       await stopSegmentWork?.();
       await maintenance.stop();
+      await manifests.stop();
+      this.counts.generations += manifests.stats().generation;
     };
   }
 

@@ -155,6 +155,8 @@ export interface StorageCounts {
   merges: number;
   workerDeaths: number;
   failures: number;
+  lostIndexes: number;
+  generations: number;
 }
 
 export function noStorageCounts(): StorageCounts {
@@ -172,5 +174,7 @@ export function noStorageCounts(): StorageCounts {
     merges: 0,
     workerDeaths: 0,
     failures: 0,
+    lostIndexes: 0,
+    generations: 0,
   };
 }
