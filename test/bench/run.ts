@@ -1,21 +1,24 @@
 /**
  * Measures Chronik (`dist/chronik-server`) beside Apache Kafka 4.3.1 on this machine.
  *
- *   bun test/bench/run.ts [--pairs N] [--only REGEX] [--scale F] [--write] [--source] [--flag F]... [--list]
+ *   bun test/bench/run.ts [--pairs N] [--only REGEX] [--scale F] [--write] [--source] [--flag F]... [--keep DIR]
+ *     [--list]
  *
  * `--pairs` measured pairs per workload (default 5); `--only` workloads whose names match; `--scale` a factor on
  * record counts and durations, for trying the bench itself; `--write` keeps the results: a file in `results/` and
- * RESULTS.md; `--source` runs the source tree; `--flag=--log-level=warn` hands a flag to Chronik. Every measurement
- * of the last run is in `.cache/bench/latest.json`. A machine with nothing else to do needs about a quarter of an
- * hour. Not to be run under `nice`: threads of lowered priority are told apart. Exit code 1 if a workload failed; a
- * target that was missed is a result, not a failure.
+ * RESULTS.md; `--source` runs the source tree; `--flag=--log-level=warn` hands a flag to Chronik; `--keep` is where
+ * data that takes long to load stays for the next run. Every measurement of the last run is in
+ * `.cache/bench/latest.json`. A machine with nothing else to do needs one to two hours for all, half of an hour without
+ * `history`, `ten-minutes` and `-10m`. Not to be run under `nice`: threads of lowered priority are told apart. Exit
+ * code 1 if a workload failed; a target that was missed is a result, not a failure.
  */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { COMPILED_FILE, chronik } from "../conformance/broker-kinds.ts";
 import { PROJECT_DIRECTORY } from "../conformance/paths.ts";
 import { describeSkipped, setUp } from "../conformance/setup.ts";
+import { AGGREGATE_10M } from "./aggregate-workload.ts";
 import { COLD_QUERY } from "./cold-query.ts";
 import { FRESHNESS } from "./freshness.ts";
 import { INDEX_RATE } from "./index-rate.ts";
@@ -24,6 +27,7 @@ import { MEMORY_WORKLOADS } from "./memory-workloads.ts";
 import { PAIR_WORKLOADS } from "./pair-workloads.ts";
 import { loadAverage } from "./process-usage.ts";
 import { PRODUCE_LATENCY } from "./produce-latency.ts";
+import { QUERY_10M } from "./query-workload.ts";
 import {
   type BenchResults,
   nextResultsId,
@@ -46,6 +50,8 @@ const WORKLOADS: readonly Workload[] = [
   INDEX_RATE,
   PRODUCE_LATENCY,
   COLD_QUERY,
+  QUERY_10M,
+  AGGREGATE_10M,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,
@@ -60,6 +66,7 @@ const { values: options } = parseArgs({
     write: { type: "boolean", default: false },
     source: { type: "boolean", default: false },
     flag: { type: "string", multiple: true, default: [] },
+    keep: { type: "string" },
     list: { type: "boolean", default: false },
   },
 });
@@ -72,6 +79,7 @@ const context: Context = {
   pairCount,
   scale,
   directory,
+  keep: options.keep && resolve(options.keep),
   chronik: (...flags) => chronik({ source: options.source, flags: [...options.flag, ...flags] }),
   tell,
 };

@@ -9,6 +9,8 @@ export interface Context {
   readonly scale: number;
   /** For data directories; its content goes with the run. */
   readonly directory: string;
+  /** For data that takes long to load; its content stays. Undefined: it goes with the run, too. */
+  readonly keep: string | undefined;
   readonly chronik: (...flags: readonly string[]) => BrokerKind;
   /** One line for the person who watches. */
   readonly tell: (line: string) => void;
