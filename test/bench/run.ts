@@ -38,6 +38,7 @@ import {
 import { SEGMENT_INDEX } from "./segment-index.ts";
 import { SEGMENT_WORKLOADS } from "./segment-workloads.ts";
 import { START_WORKLOADS } from "./start-workloads.ts";
+import { TEN_MINUTES } from "./ten-minutes.ts";
 import type { Context, Outcome, Workload } from "./workload.ts";
 
 /** Fewer pairs say too little to be kept. */
@@ -52,6 +53,7 @@ const WORKLOADS: readonly Workload[] = [
   COLD_QUERY,
   QUERY_10M,
   AGGREGATE_10M,
+  TEN_MINUTES,
   ...MEMORY_WORKLOADS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,

@@ -34,10 +34,16 @@ export async function createTopic(
 
 /** Records of a topic that was never trimmed or compacted: the sum of its end offsets. */
 export async function recordCountOf(broker: Broker, topic: NewTopic): Promise<number> {
+  const endOffsets = await endOffsetsOfTopic(broker, topic);
+  return endOffsets.reduce((sum, endOffset) => sum + endOffset, 0);
+}
+
+/** By partition, exclusive. @throws if one has no leader */
+export async function endOffsetsOfTopic(broker: Broker, topic: NewTopic): Promise<number[]> {
   return await withClient(broker, async (client) => {
     const endOffsets = await endOffsetsOf(client, topic);
     if (endOffsets === undefined) throw new Error(`${topic.name} has partitions without leader.`);
-    return endOffsets.reduce((sum, endOffset) => sum + endOffset, 0);
+    return [...endOffsets];
   });
 }
 
