@@ -49,7 +49,8 @@ interface HitRecord {
 
 /** Gathers the hits of one search. */
 export class HitReader {
-  readonly #wanted = new Map<string, WantedHit[]>();
+  /** By partition, then by offset: what is looked up for every record of a batch is a number. */
+  readonly #wanted = new Map<string, Map<number, WantedHit[]>>();
   readonly #read = new Map<WantedHit, ReadHit>();
   readonly #lengthMax: number;
   #length = 0;
@@ -58,9 +59,11 @@ export class HitReader {
   constructor(wanted: readonly WantedHit[], lengthMax: number) {
     this.#lengthMax = lengthMax;
     for (const hit of wanted) {
-      const key = placeKeyOf(hit.place);
-      const others = this.#wanted.get(key);
-      if (others === undefined) this.#wanted.set(key, [hit]);
+      const key = partitionKeyOf(hit.place);
+      const offsets = this.#wanted.get(key) ?? new Map<number, WantedHit[]>();
+      this.#wanted.set(key, offsets);
+      const others = offsets.get(hit.place.offset);
+      if (others === undefined) offsets.set(hit.place.offset, [hit]);
       else others.push(hit);
     }
   }
@@ -68,6 +71,7 @@ export class HitReader {
   /** The places of all of them, each once; those that lie together follow one another. */
   places(): RecordPlace[] {
     return [...this.#wanted.values()]
+      .flatMap((offsets) => [...offsets.values()])
       .flatMap(([hit]) => (hit === undefined ? [] : [hit.place]))
       .map(({ topicId, partition, offset }) => ({ topicId, partition, offset }))
       .sort(byPlace);
@@ -80,12 +84,13 @@ export class HitReader {
 
   /** Takes the wanted records out of `batches`. @throws SearchError 400 if there is too much, KafkaError */
   add(batches: readonly ReadBatch[]): void {
-    for (const { topicId, partition, bytes } of batches) {
-      const { header, records, start, end } = recordsOf(bytes);
+    for (const batch of batches) {
+      const offsets = this.#wanted.get(partitionKeyOf(batch));
+      if (offsets === undefined) continue;
+      const { header, records, start, end } = recordsOf(batch.bytes);
       const cursor = new RecordCursor(records, header.recordCount, start, end);
       while (cursor.next()) {
-        const offset = header.baseOffset + cursor.offsetDelta;
-        const wanted = this.#wanted.get(placeKeyOf({ topicId, partition, offset }));
+        const wanted = offsets.get(header.baseOffset + cursor.offsetDelta);
         if (wanted === undefined) continue;
         const isAppendTime = header.timestampType === "LogAppendTime";
         const timestampMs = isAppendTime
@@ -112,9 +117,8 @@ export class HitReader {
   }
 }
 
-/** The key under which a record is filed. */
-function placeKeyOf({ topicId, partition, offset }: RecordPlace): string {
-  return `${topicId}/${partition}/${offset}`;
+function partitionKeyOf({ topicId, partition }: Omit<RecordPlace, "offset">): string {
+  return `${topicId}/${partition}`;
 }
 
 function byPlace(left: RecordPlace, right: RecordPlace): number {
