@@ -37,7 +37,11 @@ pub fn term(name: &str, value: &Scalar) -> Outcome<Built> {
 
 fn json_term(path: &JsonPath, value: &Scalar) -> Vec<Built> {
     let text = value.text();
-    let mut queries = vec![constant(whole_string(path, &text))];
+    let mut queries = Vec::new();
+    // A string that is one word as a whole has that word. A column is read whole, however few records are looked at.
+    if path.is_keyword || words_of(&text) != [text.as_str()] {
+        queries.push(constant(whole_string(path, &text)));
+    }
     if !path.is_keyword {
         queries.push(word_query(path.word(&text)));
     }

@@ -183,6 +183,29 @@ test("archived index: a cold search reads a small part of a large archive", asyn
   expect(archiveStats().bytesRead - cold).toBe(0);
 });
 
+test("archived index: a word on a JSON path is found without reading the column of whole strings", async () => {
+  const path = join(directory, "strings");
+  const random = seededRandom(7);
+  const strings = Array.from({ length: 8_000 }, (_, index) => {
+    const words = Array.from({ length: 6 }, () => Math.floor(random() * 1e9).toString(36));
+    return `${words.join(" ")} place${index}`;
+  });
+  using live = indexOf(strings.map((text) => ({ value: JSON.stringify({ text }) })));
+  const frozen = join(directory, "strings-index");
+  freezeIndexes([live.number], frozen);
+  const lengthBytes = await appendIndex({ path, lengthBytes: await createArchive(path) }, frozen);
+  const readBytesOf = (value: string): number => {
+    using archived = openArchivedIndex({ path, lengthBytes });
+    const before = archiveStats().bytesRead;
+    const query = { kind: "term", field: "text", value } as const;
+    expect(searchIndexes([archived.number], { query, size: 10 }).total).toBe(1);
+    return archiveStats().bytesRead - before;
+  };
+  const columnBytes = strings.join("").length / 2;
+  expect(readBytesOf(strings[777] ?? "")).toBeGreaterThan(columnBytes);
+  expect(readBytesOf("place777")).toBeLessThan(columnBytes);
+});
+
 test("archive cache: it stays within its size, and goes with the index", async () => {
   const path = join(directory, "cached");
   const lengthBytes = await appendIndex(
