@@ -5,9 +5,17 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Storage } from "../../src/broker-storage.ts";
+import { nextTurn, systemClock } from "../../src/core/clock.ts";
+import { systemDisk } from "../../src/core/disk.ts";
+import { silentLogger } from "../../src/core/logger.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
 import { readBatchHeader } from "../../src/protocol/record-batch.ts";
-import { openedStorage } from "./opened-storage.ts";
+import { registerSegments } from "../../src/segment/registration.ts";
+import { Sealing } from "../../src/segment/sealing.ts";
+import type { SegmentFacts } from "../../src/segment/segment-facts.ts";
+import { loadSegmentIndex } from "../../src/segment/segment-index-file.ts";
+import { GatedDisk } from "./gated-disk.ts";
+import { openedStorage, openedStorageOn } from "./opened-storage.ts";
 
 const TOPIC_ID = Buffer.alloc(16, 1).toString("base64url");
 
@@ -51,3 +59,98 @@ test("storage: a log keeps its end and its producers when the metadata's checkpo
     await rm(directory, { recursive: true });
   }
 });
+
+/** Registers segments, and writes a checkpoint at some moment of that. @returns what the checkpoint does */
+type Interleaving = (world: {
+  readonly storage: Storage;
+  readonly gated: GatedDisk;
+  readonly segments: readonly SegmentFacts[];
+  /** Resolves when the index of segments has been written. */
+  readonly whenIndexWritten: () => Promise<void>;
+}) => Promise<number>;
+
+const INTERLEAVINGS: Readonly<Record<string, Interleaving>> = {
+  "begins while the entry is not durable": async (world) => {
+    const { storage, gated, segments, whenIndexWritten } = world;
+    gated.closeGate();
+    const registering = registerSegments(storage.meta, segments);
+    const checkpointing = storage.checkpoint();
+    await whenIndexWritten();
+    gated.openGate();
+    await registering;
+    return await checkpointing;
+  },
+  "begins when the entry is durable, and not applied yet": async ({ storage, segments }) => {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    const { wal, meta } = storage;
+    const address = wal.appendedAddress;
+    let hasBegun = false;
+    wal.onDurable((durableAddress) => {
+      if (hasBegun || durableAddress <= address) return;
+      hasBegun = true;
+      resolve(storage.checkpoint());
+    });
+    await registerSegments(meta, segments);
+    return await promise;
+  },
+  "has written the index before the entry comes": async (world) => {
+    const { storage, gated, segments, whenIndexWritten } = world;
+    gated.closeGate();
+    append(storage, 2);
+    const checkpointing = storage.checkpoint();
+    await whenIndexWritten();
+    const registering = registerSegments(storage.meta, segments);
+    gated.openGate();
+    await registering;
+    return await checkpointing;
+  },
+  "begins when it is applied": async ({ storage, segments }) => {
+    await registerSegments(storage.meta, segments);
+    return await storage.checkpoint();
+  },
+};
+
+test.each(Object.keys(INTERLEAVINGS))(
+  "storage: a registration is not lost when a checkpoint %s",
+  async (name) => {
+    const directory = await mkdtemp(join(tmpdir(), "chronik-checkpoints-"));
+    const gated = new GatedDisk();
+    try {
+      const dataDir = join(directory, "before");
+      const storage = await openedStorageOn(gated.disk, dataDir);
+      const topic = { topicId: TOPIC_ID, name: "t", partitionCount: 1, configs: {}, createdMs: 0 };
+      await storage.meta.commit({ kind: "topicCreated", topic });
+      await storage.wal.whenDurable(append(storage, 0).endAddress);
+      await storage.wal.whenDurable(append(storage, 1).endAddress);
+      const load = () => loadSegmentIndex(systemDisk, join(dataDir, "segments.index"));
+      let neededFrom = -1;
+      const sealing = new Sealing({
+        ...{ ...storage, clock: systemClock, logger: silentLogger },
+        walDirectory: join(dataDir, "wal"),
+        register: async (segments) => {
+          const whenIndexWritten = async (): Promise<void> => {
+            while ((await load()) === undefined) await nextTurn();
+          };
+          const interleaving = INTERLEAVINGS[name];
+          neededFrom =
+            (await interleaving?.({ storage, gated, segments, whenIndexWritten })) ?? neededFrom;
+        },
+      });
+      const round = await sealing.seal();
+      expect(round?.segments.length).toBe(1);
+      // What the checkpoint lets go of is in the index.
+      expect(neededFrom).toBeLessThanOrEqual((await load())?.coveredEnd ?? -1);
+      await cp(dataDir, join(directory, "after"), { recursive: true });
+      sealing.stop();
+      await storage.close(true);
+      const after = await openedStorage(join(directory, "after"));
+      for (const { segmentId } of round?.segments ?? []) {
+        expect(after.segments.index.segment(segmentId)).toBeDefined();
+      }
+      await after.close(true);
+    } finally {
+      gated.openGate();
+      await rm(directory, { recursive: true });
+    }
+  },
+);

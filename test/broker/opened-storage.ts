@@ -3,11 +3,17 @@
 import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { systemDisk } from "../../src/core/disk.ts";
+import { type Disk, systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
 
-export async function openedStorage(
+export function openedStorage(dataDir: string, ...flags: readonly string[]): Promise<Storage> {
+  return openedStorageOn(systemDisk, dataDir, ...flags);
+}
+
+/** The same on a disk that a test controls. */
+export async function openedStorageOn(
+  disk: Disk,
   dataDir: string,
   ...flags: readonly string[]
 ): Promise<Storage> {
@@ -18,7 +24,7 @@ export async function openedStorage(
   });
   return await openStorage({
     config,
-    disk: systemDisk,
+    disk,
     clock: systemClock,
     logger: silentLogger,
     metrics: createMetrics("test"),
