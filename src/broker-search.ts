@@ -158,6 +158,19 @@ function startIndexing(options: SearchOptions) {
     searchAggregationBytesMax: Math.min(AGGREGATION_BYTES_MAX, config.memoryMaxBytes / 8),
     responseBytesMax: Math.min(RESPONSE_BYTES_MAX, config.inFlightBytesMax / 2),
   });
+  metrics.registry.collected(
+    "counter",
+    {
+      name: "chronik_search_segments_total",
+      help: "Segments that searches have looked into, or left unopened as no hit could be in them.",
+      labels: ["outcome"],
+    },
+    (report) => {
+      const { searchedTotal, prunedTotal } = searcher.segmentCounts;
+      report(searchedTotal, "searched");
+      report(prunedTotal, "pruned");
+    },
+  );
   return {
     searcher,
     indexer,

@@ -156,7 +156,8 @@ fn field_of(name: &str) -> Option<&str> {
     }
 }
 
-fn type_name(column_type: ColumnType) -> &'static str {
+/// What a type of values is called at the boundary.
+pub fn type_name(column_type: ColumnType) -> &'static str {
     match column_type {
         ColumnType::I64 => "integer",
         ColumnType::U64 => "natural",

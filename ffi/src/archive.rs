@@ -7,6 +7,7 @@
 use crate::archive_cache::{self, CacheKey};
 use crate::archive_format::{ArchivedFile, TRAILER_BYTES, Trailer, decode_toc, unpack_member};
 use crate::guard::Outcome;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -30,6 +31,21 @@ const META_NAME: &str = "meta.json";
 const READ_BYTES_MAX: u64 = 1 << 20;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A read of an archive that failed.
+pub struct ArchiveFailure {
+    pub archive_id: u64,
+    pub reason: String,
+}
+
+thread_local! {
+    static FAILURE: RefCell<Option<ArchiveFailure>> = const { RefCell::new(None) };
+}
+
+/// The first read that failed on this thread since this was called last.
+pub fn take_failure() -> Option<ArchiveFailure> {
+    FAILURE.take()
+}
 
 /// The index's files of an archive.
 #[derive(Clone)]
@@ -64,6 +80,11 @@ impl ArchiveDirectory {
         let files = last_index(files).ok_or("there is none")?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(ArchiveDirectory { archive: Arc::new(Archive { id, path: path.to_owned(), file, files }) })
+    }
+
+    /// Tells archives of this process apart.
+    pub fn id(&self) -> u64 {
+        self.archive.id
     }
 
     fn file(&self, path: &Path) -> Option<FileInArchive> {
@@ -267,7 +288,7 @@ impl FileInArchive {
     fn read_members(&self, position: u64, target: &mut [u8]) -> io::Result<()> {
         read_at(&self.archive.file, target, position).map_err(|error| {
             let path = self.archive.path.display();
-            io::Error::new(error.kind(), format!("The archive {path} can't be read at {position}: {error}"))
+            self.failed(error.kind(), format!("The archive {path} can't be read at {position}: {error}."))
         })
     }
 
@@ -281,8 +302,17 @@ impl FileInArchive {
         unpacked.map_err(|reason| {
             let (path, position) = (self.archive.path.display(), chunk.position);
             let text = format!("The archive {path} is corrupt at position {position}: {reason}.");
-            io::Error::new(io::ErrorKind::InvalidData, text)
+            self.failed(io::ErrorKind::InvalidData, text)
         })
+    }
+
+    /// The error, which is also kept for whoever asks: not all of Tantivy passes errors on.
+    fn failed(&self, kind: io::ErrorKind, reason: String) -> io::Error {
+        FAILURE.with_borrow_mut(|failure| {
+            let archive_id = self.archive.id;
+            failure.get_or_insert_with(|| ArchiveFailure { archive_id, reason: reason.clone() });
+        });
+        io::Error::new(kind, reason)
     }
 }
 

@@ -4,9 +4,10 @@
 //! only that; the next one to the same place removes it.
 
 use crate::guard::Outcome;
-use crate::indexes::{OpenIndex, open_index, release_memory};
+use crate::indexes::{OpenIndex, manual_reader, open_index, release_memory};
 use crate::live::set_tokenizers;
 use crate::request::Filter;
+use crate::times::{TimeRange, time_range};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub struct FreezeRequest {
 pub struct Frozen {
     pub document_count: u64,
     pub size_bytes: u64,
+    pub times: Option<TimeRange>,
 }
 
 impl FreezeRequest {
@@ -90,13 +92,13 @@ impl Kept {
     /// Writes them to a new directory as one segment, synced.
     pub fn write_to(self, directory: &Path) -> Outcome<Frozen> {
         let partial = partial_path(directory)?;
-        let written = write(&partial, self).and_then(|document_count| {
+        let written = write(&partial, self).and_then(|(document_count, times)| {
             let size_bytes = sync_files(&partial)?;
             fs::rename(&partial, directory).map_err(|error| error.to_string())?;
             sync(
                 directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
             )?;
-            Ok(Frozen { document_count, size_bytes })
+            Ok(Frozen { document_count, size_bytes, times })
         });
         if written.is_err() {
             // What is left does no harm: the next run to this place removes it.
@@ -129,8 +131,8 @@ pub fn alive_records(alive: &BitSet) -> tantivy::Result<AliveBitSet> {
     Ok(AliveBitSet::open(OwnedBytes::new(bytes)))
 }
 
-/// Merges into a new directory. Gives the count of records.
-fn write(partial: &Path, kept: Kept) -> Outcome<u64> {
+/// Merges into a new directory. Gives the count of records, and their times.
+fn write(partial: &Path, kept: Kept) -> Outcome<(u64, Option<TimeRange>)> {
     if partial.exists() {
         fs::remove_dir_all(partial).map_err(|error| error.to_string())?;
     }
@@ -140,8 +142,10 @@ fn write(partial: &Path, kept: Kept) -> Outcome<u64> {
     let mut merged = merge_filtered_segments(&kept.segments, settings, kept.alive, files)
         .map_err(|error| error.to_string())?;
     set_tokenizers(&mut merged);
-    let metas = merged.searchable_segment_metas().map_err(|error| error.to_string())?;
-    Ok(metas.iter().map(|meta| u64::from(meta.num_docs())).sum())
+    let reader = manual_reader(&merged).map_err(|error| error.to_string())?;
+    let searcher = reader.searcher();
+    let times = time_range(searcher.segment_readers()).map_err(|error| error.to_string())?;
+    Ok((searcher.num_docs(), times))
 }
 
 fn partial_path(directory: &Path) -> Outcome<PathBuf> {

@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregated;
 use crate::archive_cache::{self, CacheStats};
+use crate::fields::{FieldsRequest, TopicFields, fields};
 use crate::freeze::{FreezeRequest, freeze};
 use crate::guard::{Outcome, bytes_at, guarded, guarded_result, text_at};
 use crate::highlight::marks;
@@ -9,6 +10,7 @@ use crate::hits::Hit;
 use crate::indexes::{self, OpenIndex};
 use crate::live::{LiveIndex, LiveOptions, LiveStats};
 use crate::merge::{MergeRequest, merge};
+use crate::partial::{Failure, over_readable};
 use crate::request::SearchRequest;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -172,6 +174,8 @@ struct SearchResult {
     hits: Vec<Hit>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     aggregated: Option<Aggregated>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Failure>,
 }
 
 /// Searches several indexes at once. Request: [`SearchRequest`].
@@ -179,9 +183,36 @@ struct SearchResult {
 pub extern "C" fn chronik_search(request: *const u8, length: u32) -> i32 {
     guarded_result(|| {
         // SAFETY: the caller vouches for the text.
-        let request = SearchRequest::parse(unsafe { text_at(request, length) }?)?;
-        let (page, aggregated) = indexes::search(&request)?;
-        to_json(&SearchResult { total: page.total, hits: page.hits, aggregated })
+        let mut request = SearchRequest::parse(unsafe { text_at(request, length) }?)?;
+        let mut numbers = std::mem::take(&mut request.indexes);
+        let ((page, aggregated), failures) = over_readable(&mut numbers, |numbers| {
+            request.indexes = numbers.to_vec();
+            indexes::search(&request)
+        })?;
+        to_json(&SearchResult { total: page.total, hits: page.hits, aggregated, failures })
+    })
+}
+
+#[derive(Serialize)]
+struct FieldsResult {
+    #[serde(flatten)]
+    fields: TopicFields,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Failure>,
+}
+
+/// The fields that JSON values have. Request: [`FieldsRequest`].
+#[unsafe(no_mangle)]
+pub extern "C" fn chronik_index_fields(request: *const u8, length: u32) -> i32 {
+    guarded_result(|| {
+        // SAFETY: the caller vouches for the text.
+        let mut request: FieldsRequest = from_json(unsafe { text_at(request, length) }?)?;
+        let mut numbers = std::mem::take(&mut request.indexes);
+        let (fields, failures) = over_readable(&mut numbers, |numbers| {
+            request.indexes = numbers.to_vec();
+            fields(&request)
+        })?;
+        to_json(&FieldsResult { fields, failures })
     })
 }
 

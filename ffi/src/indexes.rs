@@ -20,6 +20,8 @@ pub enum OpenIndex {
     Frozen {
         index: Index,
         reader: IndexReader,
+        /// Of its archive if it lies in one.
+        archive_id: Option<u64>,
     },
 }
 
@@ -35,6 +37,13 @@ impl OpenIndex {
         match self {
             OpenIndex::Live(live) => &live.reader,
             OpenIndex::Frozen { reader, .. } => reader,
+        }
+    }
+
+    pub fn archive_id(&self) -> Option<u64> {
+        match self {
+            OpenIndex::Live(_) => None,
+            OpenIndex::Frozen { archive_id, .. } => *archive_id,
         }
     }
 
@@ -97,18 +106,21 @@ pub fn open_numbers() -> Vec<u32> {
 pub fn open_frozen(directory: &Path, is_verified: bool) -> Outcome<OpenIndex> {
     MmapDirectory::open(directory)
         .map_err(|error| error.to_string())
-        .and_then(|files| open_read_only(files, is_verified))
+        .and_then(|files| open_read_only(files, None, is_verified))
         .map_err(|error| format!("The index {} is unusable: {error}", directory.display()))
 }
 
 /// Opens the index in the archive of `length_bytes` at `path`. `is_verified` as above.
 pub fn open_archived(path: &Path, length_bytes: u64, is_verified: bool) -> Outcome<OpenIndex> {
     ArchiveDirectory::open(path, length_bytes)
-        .and_then(|files| open_read_only(files, is_verified))
+        .and_then(|files| {
+            let archive_id = Some(files.id());
+            open_read_only(files, archive_id, is_verified)
+        })
         .map_err(|error| format!("The index in {} is unusable: {error}", path.display()))
 }
 
-fn open_read_only(files: impl Directory, is_verified: bool) -> Outcome<OpenIndex> {
+fn open_read_only(files: impl Directory, archive_id: Option<u64>, is_verified: bool) -> Outcome<OpenIndex> {
     let text = |error: tantivy::TantivyError| error.to_string();
     let mut index = Index::open(files).map_err(text)?;
     crate::live::expect_schema(&index)?;
@@ -120,7 +132,7 @@ fn open_read_only(files: impl Directory, is_verified: bool) -> Outcome<OpenIndex
     }
     crate::live::set_tokenizers(&mut index);
     let reader = manual_reader(&index).map_err(text)?;
-    Ok(OpenIndex::Frozen { index, reader })
+    Ok(OpenIndex::Frozen { index, reader, archive_id })
 }
 
 /// A reader that changes only when told.

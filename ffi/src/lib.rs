@@ -17,6 +17,7 @@ mod codec;
 mod document;
 mod field;
 mod field_sort;
+mod fields;
 mod freeze;
 mod glob;
 mod glob_query;
@@ -33,6 +34,7 @@ mod merge;
 mod numbers;
 mod offset_ranges;
 mod pack;
+mod partial;
 mod query;
 mod query_builder;
 mod request;
@@ -40,6 +42,7 @@ mod schema;
 mod segment_page;
 mod text_source;
 mod thread;
+mod times;
 mod words;
 
 /// Raised when an exported signature or a packed format changes; the TypeScript side compares it.

@@ -1,10 +1,11 @@
 //! Merges indexes into one segment of a new directory and keeps only some of their records. So an interval's index
 //! is split among its segments, and the index of a merged segment is made from those of the segments before it.
 
-use crate::freeze::{Kept, alive_records, expect_missing};
+use crate::freeze::{Frozen, Kept, alive_records, expect_missing};
 use crate::guard::Outcome;
 use crate::indexes::{open_index, release_memory};
 use crate::segment_page::Columns;
+use crate::times::TimeRange;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -52,6 +53,7 @@ struct OffsetRange {
 pub struct Merged {
     document_count: u64,
     size_bytes: u64,
+    times: Option<TimeRange>,
     topic_ids: BTreeSet<String>,
 }
 
@@ -70,12 +72,12 @@ pub fn merge(request: &MergeRequest) -> Outcome<Merged> {
         }
     }
     if kept.segments.is_empty() {
-        return Ok(Merged { document_count: 0, size_bytes: 0, topic_ids });
+        return Ok(Merged { document_count: 0, size_bytes: 0, times: None, topic_ids });
     }
     let written = kept.write_to(&request.directory);
     release_memory();
-    let written = written?;
-    Ok(Merged { document_count: written.document_count, size_bytes: written.size_bytes, topic_ids })
+    let Frozen { document_count, size_bytes, times } = written?;
+    Ok(Merged { document_count, size_bytes, times, topic_ids })
 }
 
 /// What stays of one topic.
@@ -184,7 +186,7 @@ fn holds(ranges: &[Range<u64>], offset: u64) -> bool {
 }
 
 /// By ordinal.
-fn topic_ids_of(columns: &Columns) -> tantivy::Result<Vec<String>> {
+pub fn topic_ids_of(columns: &Columns) -> tantivy::Result<Vec<String>> {
     let mut ids = Vec::with_capacity(columns.topic_ids.num_terms());
     let mut terms = columns.topic_ids.dictionary().stream()?;
     while terms.advance() {

@@ -88,6 +88,14 @@ export interface IndexStats {
 export interface FrozenStats {
   readonly documentCount: number;
   readonly sizeBytes: number;
+  /** Null without a record. */
+  readonly times: IndexedTimes | null;
+}
+
+/** The least and the largest `_timestamp` of records, as they are indexed. */
+export interface IndexedTimes {
+  readonly minMs: number;
+  readonly maxMs: number;
 }
 
 /** What the shim refused, in its own words. */
@@ -245,7 +253,10 @@ export function freezeIndexes(
   return nativeJson("chronik_index_freeze", { indexes, directory, filter });
 }
 
-/** Searches several indexes (numbers) at once; the hits are merged, the totals added up. */
+/**
+ * Searches several indexes (numbers) at once; the hits are merged, the totals added up. One in an archive that turns
+ * out to be damaged is left out and told in the result.
+ */
 export function searchIndexes(
   indexes: readonly number[],
   request: ShimSearchRequest,

@@ -208,6 +208,12 @@ export interface ShimHit {
   readonly sortValues?: readonly ShimSortValue[];
 }
 
+/** An index (number) that could not be read. */
+export interface ShimFailure {
+  readonly index: number;
+  readonly reason: string;
+}
+
 export interface ShimSearchResult {
   /** Exact, over all indexes that were asked. */
   readonly total: number;
@@ -216,4 +222,6 @@ export interface ShimSearchResult {
   readonly aggregations?: Readonly<Record<string, unknown>>;
   /** The types of values that there are of each field that aggregations name. */
   readonly fieldTypes?: Readonly<Record<string, readonly string[]>>;
+  /** Indexes in archives that turned out to be damaged: all else is over the others. */
+  readonly failures?: readonly ShimFailure[];
 }

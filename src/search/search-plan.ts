@@ -1,6 +1,8 @@
 /** Which indexes a search has to look into, and what must be left out of them. */
 
 import type { ShimFilter } from "../core/shim-query.ts";
+import type { TimeRange } from "../segment/segment-facts.ts";
+import type { QueryBounds } from "./query-bounds.ts";
 
 /** A segment whose index is to be opened. */
 export interface PlannedSegment {
@@ -17,6 +19,10 @@ export interface SearchedGeneration {
   readonly segment?: PlannedSegment;
   /** Topics that have records in it; deleted ones too. */
   readonly topicIds: Iterable<string>;
+  /** Those of which it has batches, by topic id, where that is known. */
+  readonly partitions?: ReadonlyMap<string, readonly number[]>;
+  /** Of its records, where they are known. */
+  readonly times?: TimeRange | null;
 }
 
 /** For `searchIndexes`. */
@@ -25,6 +31,8 @@ export interface SearchPlan {
   /** Whose indexes are searched, too. */
   readonly segments: readonly PlannedSegment[];
   readonly filter: ShimFilter | undefined;
+  /** Segments that were left out because no hit can be in them. */
+  readonly prunedCount: number;
 }
 
 /** Where each partition of a topic begins whose first records were deleted. */
@@ -32,23 +40,36 @@ export type LogStartOffsetsOf = (
   topicId: string,
 ) => Iterable<{ readonly partition: number; readonly offset: number }>;
 
+export interface PlanOptions {
+  /** Topics that are searched, and their names. */
+  readonly wanted: ReadonlyMap<string, string>;
+  readonly logStartOffsetsOf: LogStartOffsetsOf;
+  /** Of the query. */
+  readonly bounds?: QueryBounds;
+}
+
 /**
- * The plan for a search over the topics `wanted`. Indexes without any of them are not opened; what else they
- * hold, deleted records included, is filtered out.
+ * The plan for a search. Indexes in which no hit can be are not opened; what else the others hold, deleted records
+ * included, is filtered out.
  */
 export function planSearch(
   generations: Iterable<SearchedGeneration>,
-  wanted: ReadonlySet<string>,
-  logStartOffsetsOf: LogStartOffsetsOf,
+  { wanted, logStartOffsetsOf, bounds = {} }: PlanOptions,
 ): SearchPlan {
   const indexNumbers: number[] = [];
   const segments: PlannedSegment[] = [];
   const present = new Set<string>();
   const unwanted = new Set<string>();
-  for (const { indexNumber, segment, topicIds } of generations) {
+  const searched = topicsWithin(wanted, bounds);
+  let prunedCount = 0;
+  for (const generation of generations) {
+    const { indexNumber, segment } = generation;
     if (indexNumber === undefined && segment === undefined) continue;
-    const ids = [...topicIds];
-    if (!ids.some((topicId) => wanted.has(topicId))) continue;
+    const ids = [...generation.topicIds];
+    if (!isWithin(generation, ids, { searched, bounds })) {
+      prunedCount += segment === undefined ? 0 : 1;
+      continue;
+    }
     if (indexNumber !== undefined) indexNumbers.push(indexNumber);
     if (segment !== undefined) segments.push(segment);
     for (const topicId of ids) (wanted.has(topicId) ? present : unwanted).add(topicId);
@@ -62,7 +83,37 @@ export function planSearch(
     })),
   );
   const filter = offsetRanges.length > 0 ? { ...topics, offsetRanges } : topics;
-  return { indexNumbers, segments, filter };
+  return { indexNumbers, segments, filter, prunedCount };
+}
+
+function topicsWithin(
+  wanted: ReadonlyMap<string, string>,
+  { topics }: QueryBounds,
+): ReadonlySet<string> {
+  const names = topics && new Set(topics);
+  const ids = [...wanted].filter(([, name]) => names?.has(name) ?? true);
+  return new Set(ids.map(([topicId]) => topicId));
+}
+
+/** Whether a hit may be in an index. */
+function isWithin(
+  { times, partitions }: SearchedGeneration,
+  topicIds: readonly string[],
+  query: { readonly searched: ReadonlySet<string>; readonly bounds: QueryBounds },
+): boolean {
+  const { searched, bounds } = query;
+  if (
+    times &&
+    (times.maxMs < (bounds.minMs ?? -Infinity) || times.minMs > (bounds.maxMs ?? Infinity))
+  ) {
+    return false;
+  }
+  return topicIds.some((topicId) => {
+    if (!searched.has(topicId)) return false;
+    const own = partitions?.get(topicId);
+    if (own === undefined || bounds.partitions === undefined) return true;
+    return bounds.partitions.some((partition) => own.includes(partition));
+  });
 }
 
 /** Undefined if all topics that are there are wanted. */

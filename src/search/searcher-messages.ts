@@ -1,5 +1,6 @@
 /** What the main thread and the search Worker tell each other. */
 
+import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchApi } from "./search-input.ts";
 import type { SearchPlan } from "./search-plan.ts";
 
@@ -65,7 +66,8 @@ export type SearcherCommand =
 export type SearcherReport =
   /** Indexes of segments that the Worker has open from now on, all of them; whoever survives it closes them. */
   | { readonly kind: "open"; readonly indexNumbers: readonly number[] }
-  | { readonly kind: "plan"; readonly id: number }
+  /** What is to be searched? `bounds`: of all hits. */
+  | { readonly kind: "plan"; readonly id: number; readonly bounds: QueryBounds }
   /** Places are sorted by topic, partition and offset. */
   | { readonly kind: "read"; readonly id: number; readonly places: readonly RecordPlace[] }
   | {

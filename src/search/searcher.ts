@@ -20,6 +20,7 @@ import { workerUrl } from "../core/worker-url.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
 import { SearchError } from "./elasticsearch-error.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
+import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchInput, SearchOutput } from "./search-input.ts";
 import { type LogStartOffsetsOf, planSearch, type SearchedGeneration } from "./search-plan.ts";
 import { flagOf, parametersOf } from "./search-request.ts";
@@ -109,6 +110,8 @@ export class Searcher {
   /** Those of segments, in the Worker. */
   #openIndexes: readonly number[] = [];
   #nextId = 1;
+  #segmentsSearchedTotal = 0;
+  #segmentsPrunedTotal = 0;
 
   constructor(options: SearcherOptions) {
     const { clock, logger, createWorker } = options;
@@ -146,6 +149,11 @@ export class Searcher {
     }
     const leftMs = searchTimeoutMs - (clock.monotonicMs() - startMs);
     return await this.#run(input, topicIds, leftMs);
+  }
+
+  /** How many segments searches have looked into, and how many they could leave unopened. */
+  get segmentCounts(): { readonly searchedTotal: number; readonly prunedTotal: number } {
+    return { searchedTotal: this.#segmentsSearchedTotal, prunedTotal: this.#segmentsPrunedTotal };
   }
 
   stop(): void {
@@ -224,15 +232,9 @@ export class Searcher {
     report: Exclude<SearcherReport, { readonly kind: "open" }>,
   ): void {
     switch (report.kind) {
-      case "plan": {
-        const wanted = new Set(
-          [...search.topicIds].filter((topicId) => this.#options.indexer.hasTopic(topicId)),
-        );
-        const { indexer: searched, logStartOffsetsOf } = this.#options;
-        const plan = planSearch(searched.generations(), wanted, logStartOffsetsOf);
-        this.#worker.post({ kind: "plan", id: search.id, plan });
+      case "plan":
+        this.#plan(search, report.bounds);
         break;
-      }
       case "read":
         // It never rejects.
         void this.#read(search, report.places);
@@ -241,6 +243,18 @@ export class Searcher {
         search.finish({ status: report.status, body: report.body });
         break;
     }
+  }
+
+  #plan({ id, topicIds }: RunningSearch, bounds: QueryBounds): void {
+    const { indexer, logStartOffsetsOf } = this.#options;
+    const wanted = new Map<string, string>();
+    for (const { topicId, name } of indexer.topics) {
+      if (topicIds.has(topicId)) wanted.set(topicId, name);
+    }
+    const plan = planSearch(indexer.generations(), { wanted, logStartOffsetsOf, bounds });
+    this.#segmentsSearchedTotal += plan.segments.length;
+    this.#segmentsPrunedTotal += plan.prunedCount;
+    this.#worker.post({ kind: "plan", id, plan });
   }
 
   async #read(search: RunningSearch, places: readonly RecordPlace[]): Promise<void> {

@@ -10,6 +10,7 @@ import type { ShimSearchRequest, ShimSearchResult } from "../core/shim-query.ts"
 import { type AggregationSet, ShownAggregations } from "./aggregation.ts";
 import { errorBodyOf, SearchError } from "./elasticsearch-error.ts";
 import { HitReader, type WantedHit } from "./hit-source.ts";
+import { boundsOf, type QueryBounds } from "./query-bounds.ts";
 import type { SearchPlan } from "./search-plan.ts";
 import { countRequestOf, type SearchRequest, searchRequestOf } from "./search-request.ts";
 import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
@@ -118,15 +119,19 @@ export class Searching {
   }
 
   async #find(command: SearchCommand, request: ShimSearchRequest): Promise<ShimSearchResult> {
+    const bounds = boundsOf(request.query);
     for (let attempt = 1; ; attempt += 1) {
-      const { indexNumbers, segments, filter } = await this.#plan(command.id);
+      const { indexNumbers, segments, filter } = await this.#plan(command.id, bounds);
       const timeoutMs = Math.max(1, Math.round(command.deadlineMs - this.#options.clock.nowMs()));
       try {
-        return searchIndexes([...this.#segments.open(segments), ...indexNumbers], {
+        const found = searchIndexes([...this.#segments.open(segments), ...indexNumbers], {
           ...request,
           timeoutMs,
           ...(filter === undefined ? {} : { filter }),
         });
+        const [failure] = found.failures ?? [];
+        if (failure === undefined) return found;
+        throw new SearchError(500, "search_phase_execution_exception", failure.reason);
       } catch (thrown) {
         const isOutdated = thrown instanceof NativeError && OUTDATED.test(thrown.message);
         if (!isOutdated || attempt === PLANS_MAX) throw thrown;
@@ -145,8 +150,8 @@ export class Searching {
     }
   }
 
-  async #plan(id: number): Promise<SearchPlan> {
-    this.#options.report({ kind: "plan", id });
+  async #plan(id: number, bounds: QueryBounds): Promise<SearchPlan> {
+    this.#options.report({ kind: "plan", id, bounds });
     const reply = await this.#reply(id);
     if (reply.kind !== "plan") throw new Cancelled();
     return reply.plan;

@@ -13,7 +13,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
-import type { SegmentFacts } from "../segment/segment-facts.ts";
+import type { SegmentFacts, TimeRange } from "../segment/segment-facts.ts";
 import type { SegmentIndex, SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import type { GenerationChain, RemovedGenerations } from "./generation-chain.ts";
@@ -60,8 +60,9 @@ interface ReadySeal {
 interface IndexedSegment {
   readonly lengthBytes: number;
   readonly endAddress: WalAddress;
-  /** Found out when first asked for. */
-  topicIds: readonly string[] | undefined;
+  readonly times: TimeRange | null;
+  /** Of which it has batches, by topic id; found out when first asked for. */
+  partitions: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
 /** A search index that is in its segment's archive and not registered yet. */
@@ -176,11 +177,12 @@ export class SegmentIndexing {
   *searched(): Generator<SearchedGeneration> {
     const { segments, chain } = this.#options;
     for (const [segmentId, indexed] of this.#indexed) {
-      const { endAddress, lengthBytes } = indexed;
+      const { endAddress, lengthBytes, times } = indexed;
       if (endAddress > chain.floorAddress || segments.index.liveBytes(segmentId) === 0) continue;
-      indexed.topicIds ??= topicIdsOf(segments.index.segment(segmentId));
+      indexed.partitions ??= partitionsOf(segments.index.segment(segmentId));
+      const { partitions } = indexed;
       const segment = { segmentId, path: segments.pathOf(segmentId), lengthBytes };
-      yield { indexNumber: undefined, segment, topicIds: indexed.topicIds };
+      yield { indexNumber: undefined, segment, topicIds: partitions.keys(), partitions, times };
     }
   }
 
@@ -198,7 +200,8 @@ export class SegmentIndexing {
     if (isPending) this.#pending.set(segmentId, { startAddress, endAddress });
     else if (searchIndex === null) this.#unwanted.add(segmentId);
     else if (searchIndex.documentCount > 0) {
-      this.#indexed.set(segmentId, { lengthBytes, endAddress, topicIds: undefined });
+      const { times } = searchIndex;
+      this.#indexed.set(segmentId, { lengthBytes, endAddress, times, partitions: undefined });
     }
   }
 
@@ -287,7 +290,8 @@ export class SegmentIndexing {
       if (indexed.length > 0) await segments.registerIndexes(indexed.map(({ facts }) => facts));
       for (const { facts, ...made } of indexed) {
         const { segmentId, searchIndex } = facts;
-        logger.info("segment_indexed", { segmentId, ...searchIndex, ...made });
+        const { documentCount = 0, sizeBytes = 0 } = searchIndex ?? {};
+        logger.info("segment_indexed", { segmentId, documentCount, sizeBytes, ...made });
       }
       return true;
     } finally {
@@ -354,6 +358,12 @@ export class SegmentIndexing {
   }
 }
 
-function topicIdsOf(facts: SegmentFacts | undefined): readonly string[] {
-  return [...new Set(facts?.ranges.map(({ topicId }) => topicId))];
+function partitionsOf(facts: SegmentFacts | undefined): ReadonlyMap<string, readonly number[]> {
+  const partitions = new Map<string, number[]>();
+  for (const { topicId, partition } of facts?.ranges ?? []) {
+    const known = partitions.get(topicId);
+    if (known === undefined) partitions.set(topicId, [partition]);
+    else known.push(partition);
+  }
+  return partitions;
 }

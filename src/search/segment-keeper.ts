@@ -44,8 +44,8 @@ async function appendMerged(
   await removeTree(directory);
   try {
     const merged = mergeIndexes({ sources, directory, keep: { kind: "ranges", ranges } });
-    const { documentCount, sizeBytes } = merged;
-    const searchIndex = { documentCount, sizeBytes };
+    const { documentCount, sizeBytes, times } = merged;
+    const searchIndex = { documentCount, sizeBytes, times };
     if (documentCount === 0) return { ...segment, searchIndex };
     const place = { path: segmentPath, lengthBytes: segment.lengthBytes };
     const lengthBytes = await appendSearchIndex(blockingDisk, place, directory);

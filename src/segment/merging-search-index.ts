@@ -50,7 +50,7 @@ export class MergingSearchIndexes {
    */
   async addTo(facts: SegmentFacts): Promise<SegmentFacts> {
     if (this.#indexes.length === 0) {
-      return { ...facts, searchIndex: { documentCount: 0, sizeBytes: 0 } };
+      return { ...facts, searchIndex: { documentCount: 0, sizeBytes: 0, times: null } };
     }
     const indexDirectory = `${this.#directory}/${facts.segmentId}${DIRECTORY_SUFFIX}`;
     // A Worker that died may have left something.
@@ -59,12 +59,12 @@ export class MergingSearchIndexes {
       const ranges = facts.ranges.map(({ topicId, partition, startOffset, endOffset }) => {
         return { topicId, partition, startOffset, endOffset };
       });
-      const { documentCount, sizeBytes } = mergeIndexes({
+      const { documentCount, sizeBytes, times } = mergeIndexes({
         sources: this.#indexes.map(({ number }) => number),
         directory: indexDirectory,
         keep: { kind: "ranges", ranges },
       });
-      const searchIndex = { documentCount, sizeBytes };
+      const searchIndex = { documentCount, sizeBytes, times };
       if (documentCount === 0) return { ...facts, searchIndex };
       return { ...facts, searchIndex, lengthBytes: await this.#append(facts, indexDirectory) };
     } finally {

@@ -5,7 +5,9 @@
  * Facts, base64 in the metadata entry that registers a segment:
  *    0 magic "CHSF"   4 version u8   5 segment id uuid   21 level u16   23 createdMs i64   31 lengthBytes i64
  *   39 startAddress i64   47 endAddress i64   55 document count i64 (-1: no search index)   63 its bytes i64
- *   71 ranges   then CRC-32C u32 of all before it
+ *   71 whether the times of its records are known u8   72 least time i64   80 largest time i64
+ *   88 ranges   then CRC-32C u32 of all before it
+ * Version 1 lacks the times: its ranges begin at 71.
  *
  * Ranges, `ranges.bin` of an archive:
  *    0 magic "CHSR"   4 version u8   5 ranges   then CRC-32C u32 of all before it
@@ -45,6 +47,23 @@ export interface PartitionRange {
   readonly rowCount: number;
 }
 
+/** Times of records, both ends included. */
+export interface TimeRange {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/** The search index of a segment. */
+export interface SearchIndexFacts {
+  readonly documentCount: number;
+  readonly sizeBytes: number;
+  /**
+   * Of every record in it, as it is indexed; a partition's range, which is made of batches' headers, is no such
+   * bound. Null if there is no record, or it is not known.
+   */
+  readonly times: TimeRange | null;
+}
+
 /** One object of the store. */
 export interface SegmentFacts {
   /** Kafka's text form of a UUID; of chance, never used twice. */
@@ -58,14 +77,19 @@ export interface SegmentFacts {
   readonly startAddress: number;
   readonly endAddress: number;
   /** Null until the index has been appended to the object. */
-  readonly searchIndex: null | { readonly documentCount: number; readonly sizeBytes: number };
+  readonly searchIndex: SearchIndexFacts | null;
   /** Ascending by `compareRanges`; at most one per partition; in this order in `batches.log`. */
   readonly ranges: readonly PartitionRange[];
 }
 
 const FACTS_MAGIC = 0x43485346;
 const RANGES_MAGIC = 0x43485352;
-const VERSION = 1;
+/** Of facts, wherever they are written. */
+export const FACTS_VERSION = 2;
+/** The oldest that is read. */
+export const FACTS_VERSION_MIN = 1;
+const FACTS_VERSION_WITH_TIMES = 2;
+const RANGES_VERSION = 1;
 const CRC_BYTES = 4;
 const LEVEL_MAX = 0xffff;
 const TOPIC_BYTES_MIN = UUID_BYTES + 4;
@@ -81,14 +105,15 @@ export function compareRanges(one: PartitionRange, other: PartitionRange): numbe
 export function encodeSegmentFacts(facts: SegmentFacts): Uint8Array {
   const writer = new Writer(128 + 64 * facts.ranges.length);
   writer.writeInt32(FACTS_MAGIC);
-  writer.writeInt8(VERSION);
+  writer.writeInt8(FACTS_VERSION);
   writeSegmentFacts(writer, facts);
   return closed(writer);
 }
 
 /** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are damaged or of a later version. */
 export function decodeSegmentFacts(bytes: Uint8Array): SegmentFacts {
-  return opened({ bytes, magic: FACTS_MAGIC, name: "The facts of a segment" }, readSegmentFacts);
+  const form = { magic: FACTS_MAGIC, versionMax: FACTS_VERSION, name: "The facts of a segment" };
+  return opened(bytes, form, readSegmentFacts);
 }
 
 /** Writes what lies between the version and the CRC. */
@@ -103,11 +128,15 @@ export function writeSegmentFacts(writer: Writer, facts: SegmentFacts): void {
   writer.writeInt64(facts.endAddress);
   writer.writeInt64(facts.searchIndex?.documentCount ?? -1);
   writer.writeInt64(facts.searchIndex?.sizeBytes ?? 0);
+  const times = facts.searchIndex?.times ?? null;
+  writer.writeInt8(times === null ? 0 : 1);
+  writer.writeInt64(times?.minMs ?? 0);
+  writer.writeInt64(times?.maxMs ?? 0);
   writeRanges(writer, facts.ranges);
 }
 
-/** Reads what `writeSegmentFacts` wrote. @throws KafkaError if it cannot be that. */
-export function readSegmentFacts(reader: Reader): SegmentFacts {
+/** Reads what `writeSegmentFacts` of that version wrote. @throws KafkaError if it cannot be that. */
+export function readSegmentFacts(reader: Reader, version: number): SegmentFacts {
   const segmentId = reader.readUuid();
   const level = reader.readUint16();
   const createdMs = reader.readInt64();
@@ -116,7 +145,8 @@ export function readSegmentFacts(reader: Reader): SegmentFacts {
   const endAddress = reader.readInt64();
   const documentCount = reader.readInt64();
   const sizeBytes = reader.readInt64();
-  const searchIndex = documentCount === -1 ? null : { documentCount, sizeBytes };
+  const times = version < FACTS_VERSION_WITH_TIMES ? null : readTimes(reader);
+  const searchIndex = documentCount === -1 ? null : { documentCount, sizeBytes, times };
   const ranges = readRanges(reader);
   const place = { lengthBytes, startAddress, endAddress };
   const facts = { segmentId, level, createdMs, ...place, searchIndex, ranges };
@@ -125,19 +155,26 @@ export function readSegmentFacts(reader: Reader): SegmentFacts {
   return facts;
 }
 
+function readTimes(reader: Reader): TimeRange | null {
+  const isKnown = reader.readInt8() !== 0;
+  const times = { minMs: reader.readInt64(), maxMs: reader.readInt64() };
+  return isKnown ? times : null;
+}
+
 export function encodeRanges(ranges: readonly PartitionRange[]): Uint8Array {
   const fault = faultOfRanges(ranges);
   assert(fault === undefined, `ranges: ${fault}`);
   const writer = new Writer(64 + 64 * ranges.length);
   writer.writeInt32(RANGES_MAGIC);
-  writer.writeInt8(VERSION);
+  writer.writeInt8(RANGES_VERSION);
   writeRanges(writer, ranges);
   return closed(writer);
 }
 
 /** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are damaged or of a later version. */
 export function decodeRanges(bytes: Uint8Array): readonly PartitionRange[] {
-  return opened({ bytes, magic: RANGES_MAGIC, name: "The table of ranges" }, (reader) => {
+  const form = { magic: RANGES_MAGIC, versionMax: RANGES_VERSION, name: "The table of ranges" };
+  return opened(bytes, form, (reader) => {
     const ranges = readRanges(reader);
     const fault = faultOfRanges(ranges);
     if (fault !== undefined) refuse(`The table of ranges cannot be: ${fault}.`);
@@ -156,6 +193,10 @@ export function faultOfFacts(facts: SegmentFacts): string | undefined {
   }
   if (searchIndex && !(isCount(searchIndex.documentCount) && isCount(searchIndex.sizeBytes))) {
     return "the search index has a size that is none";
+  }
+  if (searchIndex?.times && !isTimeRange(searchIndex.times)) {
+    const { minMs, maxMs } = searchIndex.times;
+    return `the search index has no times from ${minMs} to ${maxMs}`;
   }
   return faultOfRanges(facts.ranges);
 }
@@ -179,8 +220,7 @@ function faultOfRange(range: PartitionRange): string | undefined {
   if (!isCount(range.position) || !isCount(range.sizeBytes) || range.sizeBytes === 0) {
     return `${range.sizeBytes} bytes at ${range.position} are no place`;
   }
-  const areTimes = Number.isSafeInteger(minTimestampMs) && Number.isSafeInteger(maxTimestampMs);
-  if (!areTimes || minTimestampMs > maxTimestampMs) {
+  if (!isTimeRange({ minMs: minTimestampMs, maxMs: maxTimestampMs })) {
     return `${minTimestampMs} to ${maxTimestampMs} is no range of times`;
   }
   if (!isUint32(range.batchCount) || range.batchCount === 0) return "it has no batches";
@@ -194,6 +234,10 @@ function faultOfOrder(last: PartitionRange, range: PartitionRange): string | und
   if (range.position < last.position + last.sizeBytes) return "its bytes are another's too";
   if (range.rowStart < last.rowStart + last.rowCount) return "its rows are another's too";
   return undefined;
+}
+
+function isTimeRange({ minMs, maxMs }: TimeRange): boolean {
+  return Number.isSafeInteger(minMs) && Number.isSafeInteger(maxMs) && minMs <= maxMs;
 }
 
 function isUint32(value: number): boolean {
@@ -295,20 +339,25 @@ function closed(writer: Writer): Uint8Array {
 
 /** Checks what surrounds a form, and reads what is in it. */
 function opened<Value>(
-  { bytes, magic, name }: { bytes: Uint8Array; magic: number; name: string },
-  read: (reader: Reader) => Value,
+  bytes: Uint8Array,
+  {
+    magic,
+    versionMax,
+    name,
+  }: { readonly magic: number; readonly versionMax: number; readonly name: string },
+  read: (reader: Reader, version: number) => Value,
 ): Value {
   const end = bytes.length - CRC_BYTES;
   if (end < CRC_BYTES + 1 || readUint32At(bytes, 0) !== magic) refuse(`${name} is no such thing.`);
   if (readUint32At(bytes, end) !== crc32c(bytes, 0, end)) refuse(`${name} is damaged.`);
   const reader = new Reader(bytes, CRC_BYTES, end);
   const version = reader.readInt8();
-  if (version !== VERSION) {
+  if (version < 1 || version > versionMax) {
     refuse(`${name} has format ${version}, of a newer version of this program. Use that version.`);
   }
   let value: Value;
   try {
-    value = read(reader);
+    value = read(reader, version);
   } catch (cause) {
     refuse(`${name} has a valid checksum, but cannot be read: ${String(cause)}`, cause);
   }

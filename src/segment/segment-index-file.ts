@@ -4,7 +4,8 @@
  *
  *    0 magic "CHRNSEGS"   8 version u32   12 coveredEnd i64 (WAL address, exclusive)   20 segmentCount u32
  *   24 CRC-32C u32 of bytes 0 to 23
- *   28 frames: lengthBytes u32, CRC-32C u32 of the payload, payload: facts of segments (`writeSegmentFacts`)
+ *   28 frames: lengthBytes u32, CRC-32C u32 of the payload, payload: facts of segments (`writeSegmentFacts`) of the
+ *      same version
  *      the last frame has length 0 and in place of the CRC the number of frames before it
  *
  * It holds exactly the segments of one moment, in no particular order; changes whose entries lie at or after
@@ -18,11 +19,16 @@ import { readInt64At, readUint32At, writeInt32At, writeInt64At } from "../protoc
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { Reader } from "../protocol/reader.ts";
 import { Writer } from "../protocol/writer.ts";
-import { readSegmentFacts, type SegmentFacts, writeSegmentFacts } from "./segment-facts.ts";
+import {
+  FACTS_VERSION,
+  FACTS_VERSION_MIN,
+  readSegmentFacts,
+  type SegmentFacts,
+  writeSegmentFacts,
+} from "./segment-facts.ts";
 import { SegmentIndex } from "./segment-index.ts";
 
 const MAGIC = new TextEncoder().encode("CHRNSEGS");
-const VERSION = 1;
 const VERSION_POSITION = 8;
 const COVERED_END_POSITION = 12;
 const SEGMENT_COUNT_POSITION = 20;
@@ -121,7 +127,7 @@ class IndexReader {
 
   async read(): Promise<SavedSegmentIndex> {
     const start = await this.#read(HEADER_BYTES + FRAME_HEADER_BYTES);
-    const { coveredEnd, segmentCount } = this.#header(start);
+    const { version, coveredEnd, segmentCount } = this.#header(start);
     let frameCount = 0;
     let restoredCount = 0;
     let frameHeader = start.subarray(HEADER_BYTES);
@@ -137,7 +143,7 @@ class IndexReader {
       // The next frame's header comes with it: one trip to the disk a frame.
       const bytes = await this.#read(lengthBytes + FRAME_HEADER_BYTES);
       if (crc32c(bytes, 0, lengthBytes) !== crc) this.#refuse("a checksum is wrong");
-      restoredCount += this.#restore(new Reader(bytes, 0, lengthBytes));
+      restoredCount += this.#restore(new Reader(bytes, 0, lengthBytes), version);
       frameHeader = bytes.subarray(lengthBytes);
       frameCount += 1;
     }
@@ -147,12 +153,12 @@ class IndexReader {
     return { index: this.#index, coveredEnd };
   }
 
-  #header(bytes: Uint8Array): { coveredEnd: number; segmentCount: number } {
+  #header(bytes: Uint8Array): { version: number; coveredEnd: number; segmentCount: number } {
     if (!MAGIC.every((byte, index) => bytes[index] === byte)) {
       this.#refuse("it is not an index of segments");
     }
     const version = readUint32At(bytes, VERSION_POSITION);
-    if (version > VERSION) {
+    if (version > FACTS_VERSION) {
       throw new KafkaError(
         ErrorCode.kafkaStorageError,
         `${this.#file.path} has format ${version}, of a newer version of this program. Use that version.`,
@@ -161,17 +167,21 @@ class IndexReader {
     if (readUint32At(bytes, CRC_POSITION) !== crc32c(bytes, 0, CRC_POSITION)) {
       this.#refuse("its header is damaged");
     }
+    if (version < FACTS_VERSION_MIN) this.#refuse(`its format ${version} is none`);
     return {
+      version,
       coveredEnd: readInt64At(bytes, COVERED_END_POSITION),
       segmentCount: readUint32At(bytes, SEGMENT_COUNT_POSITION),
     };
   }
 
   /** @returns how many segments a frame held. */
-  #restore(reader: Reader): number {
+  #restore(reader: Reader, version: number): number {
     let count = 0;
     try {
-      for (; reader.remaining > 0; count += 1) this.#index.restore(readSegmentFacts(reader));
+      for (; reader.remaining > 0; count += 1) {
+        this.#index.restore(readSegmentFacts(reader, version));
+      }
     } catch (thrown) {
       this.#refuse(`a frame has a valid checksum, but cannot be read: ${String(thrown)}`);
     }
@@ -197,7 +207,7 @@ function headerOf(coveredEnd: number, segmentCount: number): Uint8Array {
   assert(Number.isSafeInteger(coveredEnd) && coveredEnd >= 0, `${coveredEnd} is not an address`);
   const bytes = new Uint8Array(HEADER_BYTES);
   bytes.set(MAGIC);
-  writeInt32At(bytes, VERSION_POSITION, VERSION);
+  writeInt32At(bytes, VERSION_POSITION, FACTS_VERSION);
   writeInt64At(bytes, COVERED_END_POSITION, coveredEnd);
   writeInt32At(bytes, SEGMENT_COUNT_POSITION, segmentCount);
   writeInt32At(bytes, CRC_POSITION, crc32c(bytes, 0, CRC_POSITION));

@@ -1,6 +1,6 @@
 /**
  * The registered segments, without their ranges: one slot each, in typed arrays, found by id. A slot is used again
- * once its segment is gone. A segment takes about 110 bytes.
+ * once its segment is gone. A segment takes about 126 bytes.
  */
 
 import { assert } from "../core/assert.ts";
@@ -8,7 +8,7 @@ import { readUint32At, writeInt32At } from "../protocol/big-endian.ts";
 import { setUuid, UUID_BYTES, uuidOf } from "../protocol/uuid.ts";
 import { NO_PLACE, type RangePlace } from "./range-table.ts";
 import { Rows } from "./rows.ts";
-import type { SegmentFacts } from "./segment-facts.ts";
+import type { SearchIndexFacts, SegmentFacts } from "./segment-facts.ts";
 
 const CAPACITY_MIN = 16;
 const GROWTH = 1.5;
@@ -30,12 +30,15 @@ const INDEX_BYTES = 7;
 const LIVE_BYTES = 8;
 const DATA_BYTES = 9;
 const HEAD_START_OFFSET = 10;
+/** Of what is in the search index; not a number if it is not known. */
+const MIN_TIME_MS = 11;
+const MAX_TIME_MS = 12;
 /** In words, behind them. */
-const LEVEL = 22;
-const RANGE_COUNT = 23;
-const HEAD_TABLE = 24;
+const LEVEL = 26;
+const RANGE_COUNT = 27;
+const HEAD_TABLE = 28;
 /** In float64. */
-const WIDTH = 13;
+const WIDTH = 15;
 /** In words. */
 const WORDS = 2 * WIDTH;
 
@@ -118,6 +121,8 @@ export class SegmentTable {
     numbers[at + END_ADDRESS] = facts.endAddress;
     numbers[at + DOCUMENT_COUNT] = facts.searchIndex?.documentCount ?? NO_INDEX;
     numbers[at + INDEX_BYTES] = facts.searchIndex?.sizeBytes ?? 0;
+    numbers[at + MIN_TIME_MS] = facts.searchIndex?.times?.minMs ?? Number.NaN;
+    numbers[at + MAX_TIME_MS] = facts.searchIndex?.times?.maxMs ?? Number.NaN;
     this.#rows.words[slot * WORDS + LEVEL] = facts.level;
   }
 
@@ -175,8 +180,6 @@ export class SegmentTable {
   }
 
   summary(slot: number): SegmentSummary {
-    const documentCount = this.#size(slot, DOCUMENT_COUNT);
-    const sizeBytes = this.#size(slot, INDEX_BYTES);
     const dataBytes = this.dataBytes(slot);
     return {
       segmentId: this.segmentId(slot),
@@ -185,10 +188,21 @@ export class SegmentTable {
       lengthBytes: this.lengthBytes(slot),
       startAddress: this.#size(slot, START_ADDRESS),
       endAddress: this.#size(slot, END_ADDRESS),
-      searchIndex: documentCount === NO_INDEX ? null : { documentCount, sizeBytes },
+      searchIndex: this.#searchIndex(slot),
       rangeCount: this.#rows.words[slot * WORDS + RANGE_COUNT] as number,
       dataBytes,
       deadBytes: dataBytes - this.liveBytes(slot),
+    };
+  }
+
+  #searchIndex(slot: number): SearchIndexFacts | null {
+    const documentCount = this.#size(slot, DOCUMENT_COUNT);
+    if (documentCount === NO_INDEX) return null;
+    const times = { minMs: this.#size(slot, MIN_TIME_MS), maxMs: this.#size(slot, MAX_TIME_MS) };
+    return {
+      documentCount,
+      sizeBytes: this.#size(slot, INDEX_BYTES),
+      times: Number.isNaN(times.minMs) ? null : times,
     };
   }
 

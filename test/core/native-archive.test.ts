@@ -259,7 +259,7 @@ test("archived index: damage anywhere is told, or does not matter", async () => 
   }
 });
 
-test("archived index: damage that a search meets is that search's error", async () => {
+test("archived index: damage that a search meets is told, and the other indexes are searched", async () => {
   const path = join(directory, "damaged-later");
   const lengthBytes = await appendIndex(
     { path, lengthBytes: await createArchive(path) },
@@ -269,11 +269,17 @@ test("archived index: damage that a search meets is that search's error", async 
   const bytes = await Bun.file(path).bytes();
   using archived = openArchivedIndex({ path, lengthBytes });
   await Bun.write(path, new Uint8Array(bytes.length));
+  using frozen = new FrozenIndex(frozenPath);
+  const reason = expect.stringContaining("corrupt");
   for (const request of REQUESTS.slice(1)) {
-    expect(() => searchIndexes([archived.number], request)).toThrow("corrupt");
+    const { failures, ...found } = searchIndexes([frozen.number, archived.number], request);
+    expect(failures).toEqual([{ index: archived.number, reason }]);
+    expect(found).toEqual(searchIndexes([frozen.number], request));
   }
   await Bun.write(path, bytes);
-  for (const request of REQUESTS) searchIndexes([archived.number], request);
+  for (const request of REQUESTS) {
+    expect(searchIndexes([archived.number], request).failures).toBeUndefined();
+  }
 });
 
 test("archived index: files that are no archive are errors", async () => {

@@ -144,7 +144,7 @@ test("merge: the parts of a split are the whole", () => {
 test("merge: nothing is written when nothing is kept", async () => {
   const target = join(directory, "nothing");
   const request = { sources: sources.map(({ number }) => number), directory: target };
-  const nothing = { documentCount: 0, sizeBytes: 0, topicIds: [] };
+  const nothing = { documentCount: 0, sizeBytes: 0, times: null, topicIds: [] };
   expect(mergeIndexes({ ...request, keep: { kind: "ranges", ranges: [] } })).toEqual(nothing);
   expect(mergeIndexes({ ...request, keep: { kind: "topics", topicIds: [] } })).toEqual(nothing);
   expect(mergeIndexes({ ...request, sources: [], keep: { kind: "all" } })).toEqual(nothing);

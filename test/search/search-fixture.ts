@@ -250,6 +250,10 @@ export class SearchFixture {
     this.indexer.topicSet({ topicId, name, isIndexed });
   }
 
+  topicId(name: string): string {
+    return this.#topicIdOf(name);
+  }
+
   /** As if there had never been a topic; while stopped. */
   forgetTopics(): void {
     this.#topicIds.clear();

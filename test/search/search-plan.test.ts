@@ -14,6 +14,8 @@ const GENERATIONS = [
   { indexNumber: 3, topicIds: ["c"] },
 ];
 
+const topicsOf = (ids: string) => new Map(ids.split(" ").map((id) => [id, `topic-${id}`]));
+
 test.each([
   ["everything but what is gone", "a b c", [1, 2, 3], { excludedTopicIds: ["gone"] }],
   ["one topic", "a", [1], { topicIds: ["a"] }],
@@ -21,15 +23,16 @@ test.each([
   ["a topic without records", "d", [], undefined],
   ["nothing", "", [], undefined],
 ] as const)("search plan: %s", (_name, wanted, indexNumbers, filter) => {
-  const plan = planSearch(GENERATIONS, new Set(wanted.split(" ")), () => []);
-  expect(plan).toEqual({ indexNumbers: [...indexNumbers], segments: [], filter } as never);
+  const plan = planSearch(GENERATIONS, { wanted: topicsOf(wanted), logStartOffsetsOf: () => [] });
+  const expected = { indexNumbers: [...indexNumbers], segments: [], filter, prunedCount: 0 };
+  expect(plan).toEqual(expected as never);
 });
 
 test("search plan: deleted records of topics that are there are filtered out", () => {
   const logStartOffsetsOf = (topicId: string) =>
     topicId === "c" ? [] : [{ partition: 2, offset: topicId === "a" ? 5 : 7 }];
   const planOf = (wanted: string) =>
-    planSearch(GENERATIONS, new Set(wanted.split(" ")), logStartOffsetsOf);
+    planSearch(GENERATIONS, { wanted: topicsOf(wanted), logStartOffsetsOf });
   expect(planOf("a c d").filter).toEqual({
     excludedTopicIds: ["b"],
     offsetRanges: [{ topicId: "a", partition: 2, start: 5 }],

@@ -166,7 +166,7 @@ test("check: a registration that says anything else than the object is told", as
     (facts) => ({ ...facts, level: facts.level + 1 }),
     (facts) => ({ ...facts, createdMs: facts.createdMs + 1 }),
     (facts) => ({ ...facts, lengthBytes: facts.lengthBytes - 1 }),
-    (facts) => ({ ...facts, searchIndex: { documentCount: 1, sizeBytes: 1 } }),
+    (facts) => ({ ...facts, searchIndex: { documentCount: 1, sizeBytes: 1, times: null } }),
     (facts) => ({ ...facts, ranges: facts.ranges.slice(1) }),
   ];
   for (const change of changes) {

@@ -59,7 +59,7 @@ test("merged search index: there is none where one input has none", () =>
 test("merged search index: inputs without a record to find give outputs without one", () =>
   inDirectory(async (directory) => {
     const { index, segments } = await sealedSegments(directory, 2);
-    const searchIndex = { documentCount: 0, sizeBytes: 0 };
+    const searchIndex = { documentCount: 0, sizeBytes: 0, times: null };
     const inputs = segments.map((facts) => ({ ...facts, searchIndex }));
     const { segments: outputs } = await merge(directory, index, inputs);
     for (const facts of outputs) expect(facts.searchIndex).toEqual(searchIndex);
@@ -88,7 +88,7 @@ test("merged search index: topics that are not indexed get none, and nothing wai
 test("merged search index: one that can't be read is told, and the segments are merged without", () =>
   inDirectory(async (directory) => {
     const { index, segments } = await sealedSegments(directory, 2);
-    const searchIndex = { documentCount: 5, sizeBytes: 500 };
+    const searchIndex = { documentCount: 5, sizeBytes: 500, times: null };
     const inputs = segments.map((facts) => ({ ...facts, searchIndex }));
     const { segments: outputs, indexFault } = await merge(directory, index, inputs);
     expect(indexFault).toContain("index");

@@ -72,7 +72,11 @@ const FACTS: SegmentFacts = {
   lengthBytes: 5_000_010_000,
   startAddress: 4096,
   endAddress: 2 ** 40,
-  searchIndex: { documentCount: 31, sizeBytes: 4321 },
+  searchIndex: {
+    documentCount: 31,
+    sizeBytes: 4321,
+    times: { minMs: -1, maxMs: 1_700_000_000_500 },
+  },
   ranges: RANGES,
 };
 
@@ -84,9 +88,11 @@ const RANGES_HEX =
   "000000020000000000000009ffe0000000000001001fffffffffffff02c8017a02020202";
 
 const GOLDEN_RANGES = `4348535201${RANGES_HEX}`;
-const GOLDEN_FACTS =
-  "4348534601ff0102030405060708090a0b0c0d0e0f00020000018bcfe56800000000012a061910" +
-  `00000000000010000000010000000000000000000000001f00000000000010e1${RANGES_HEX}`;
+const GOLDEN_HEAD =
+  "ff0102030405060708090a0b0c0d0e0f00020000018bcfe56800000000012a061910" +
+  "00000000000010000000010000000000000000000000001f00000000000010e1";
+const GOLDEN_FACTS_V1 = `4348534601${GOLDEN_HEAD}${RANGES_HEX}`;
+const GOLDEN_FACTS = `4348534602${GOLDEN_HEAD}01ffffffffffffffff0000018bcfe569f4${RANGES_HEX}`;
 
 function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
@@ -121,6 +127,10 @@ test("segment facts: golden bytes", () => {
   expect(decodeSegmentFacts(sealed(GOLDEN_FACTS))).toEqual(FACTS);
   const unindexed = { ...FACTS, searchIndex: null, ranges: [] };
   expect(decodeSegmentFacts(encodeSegmentFacts(unindexed))).toEqual(unindexed);
+  const searchIndex = { documentCount: 31, sizeBytes: 4321, times: null };
+  const timeless = { ...FACTS, searchIndex };
+  expect(decodeSegmentFacts(encodeSegmentFacts(timeless))).toEqual(timeless);
+  expect(decodeSegmentFacts(sealed(GOLDEN_FACTS_V1))).toEqual(timeless);
 });
 
 test("ranges: golden bytes", () => {
@@ -144,7 +154,7 @@ test.each(FORMS)(
   "$name: one of a newer version is refused with its reason",
   ({ bytes, decode }) => {
     const newer = bytes.slice(0, -4);
-    newer[4] = 2;
+    newer[4] = 9;
     expect(() => decode(sealed(hexOf(newer)))).toThrow("a newer version");
   },
 );
@@ -191,7 +201,8 @@ test("segment facts: what cannot be is not written", () => {
     { createdMs: Number.NaN },
     { lengthBytes: 2 ** 53 },
     { startAddress: 5, endAddress: 4 },
-    { searchIndex: { documentCount: -1, sizeBytes: 0 } },
+    { searchIndex: { documentCount: -1, sizeBytes: 0, times: null } },
+    { searchIndex: { documentCount: 1, sizeBytes: 0, times: { minMs: 6, maxMs: 5 } } },
   ];
   for (const change of refused) {
     expect(() => encodeSegmentFacts({ ...FACTS, ...change })).toThrow(AssertionError);
@@ -251,7 +262,15 @@ const anyFacts = fc
     createdMs: count(2 ** 50),
     lengthBytes: count(2 ** 50),
     addresses: fc.tuple(count(2 ** 50), count(2 ** 50)),
-    searchIndex: fc.option(fc.record({ documentCount: count(2 ** 40), sizeBytes: count(2 ** 40) })),
+    searchIndex: fc.option(
+      fc.record({
+        documentCount: count(2 ** 40),
+        sizeBytes: count(2 ** 40),
+        times: fc.option(
+          fc.record({ minMs: fc.integer({ max: 5 }), maxMs: fc.integer({ min: 6 }) }),
+        ),
+      }),
+    ),
     ranges: anyRanges,
   })
   .map(({ addresses, ...rest }) => ({

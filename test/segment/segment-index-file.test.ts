@@ -18,7 +18,9 @@ import { below, History } from "./segment-model.ts";
 
 const only = Bun.env["SEED"];
 const seeds = only ? [Number(only)] : Array.from({ length: 10 }, (_, index) => index);
-const GOLDEN = resolve(import.meta.dir, "../fixtures/segment/v1.index");
+const GOLDEN = resolve(import.meta.dir, "../fixtures/segment/v2.index");
+/** Written before the times of records were known. */
+const GOLDEN_V1 = resolve(import.meta.dir, "../fixtures/segment/v1.index");
 const GOLDEN_COVERED_END = 2 ** 40 + 7;
 const directory = mkdtempSync(join(tmpdir(), "chronik-segment-index-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -102,6 +104,17 @@ test("segment index file: golden", async () => {
   expect(segmentsOf(loaded?.index ?? new SegmentIndex())).toEqual(segmentsOf(index));
 });
 
+test("segment index file: the version before is read, without times", async () => {
+  const loaded = await loadSegmentIndex(systemDisk, GOLDEN_V1);
+  expect(loaded?.coveredEnd).toBe(GOLDEN_COVERED_END);
+  const timeless = [...segmentsOf(goldenIndex()).values()].map((facts) => {
+    const searchIndex = facts?.searchIndex ?? null;
+    return { ...facts, searchIndex: searchIndex && { ...searchIndex, times: null } };
+  });
+  const read: unknown[] = [...segmentsOf(loaded?.index ?? new SegmentIndex()).values()];
+  expect(read).toEqual(timeless);
+});
+
 test("segment index file: cut at any byte, or with any byte changed, it is refused by name", async () => {
   const whole = await bytesOf(GOLDEN);
   const damaged = newPath();
@@ -124,7 +137,7 @@ test("segment index file: cut at any byte, or with any byte changed, it is refus
 test("segment index file: one of a newer version is refused with its reason", async () => {
   const path = newPath();
   const bytes = await bytesOf(GOLDEN);
-  bytes[11] = 2;
+  bytes[11] = 9;
   await Bun.write(path, bytes);
   await expect(loadSegmentIndex(systemDisk, path)).rejects.toThrow("a newer version");
   await expect(loadSegmentIndex(systemDisk, path)).rejects.not.toThrow(SegmentIndexDamagedError);

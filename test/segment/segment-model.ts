@@ -150,7 +150,10 @@ export class History {
     const position = below(this.#random, segments.length);
     const old = segments[position];
     if (old === undefined) return { added: [], removedIds: [uuidFrom(this.#random)] };
-    const searchIndex = { documentCount: below(this.#random, 99), sizeBytes: 7 };
+    const documentCount = below(this.#random, 99);
+    const times =
+      documentCount % 2 === 0 ? null : { minMs: documentCount, maxMs: 2 * documentCount };
+    const searchIndex = { documentCount, sizeBytes: 7, times };
     const lengthBytes = old.lengthBytes + 100;
     const ranges = this.#random() < 0.2 ? old.ranges.slice(1) : old.ranges;
     const facts = { ...old, searchIndex, lengthBytes, ranges };
