@@ -90,7 +90,7 @@ function responseOfError(
   if (thrown instanceof SearchError) {
     const response = jsonResponse(thrown.status, bodyOf(thrown));
     const allow = thrown.details["allow"];
-    return allow === undefined ? response : { ...response, headers: { Allow: allow } };
+    return typeof allow === "string" ? { ...response, headers: { Allow: allow } } : response;
   }
   const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
   logger.error("http_request_failed", { stack });

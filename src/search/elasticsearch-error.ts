@@ -26,13 +26,13 @@ export class SearchError extends Error {
   readonly status: number;
   readonly type: SearchErrorType;
   /** Further fields of the cause, as Elasticsearch adds them for some types. */
-  readonly details: Readonly<Record<string, string>>;
+  readonly details: Readonly<Record<string, unknown>>;
 
   constructor(
     status: number,
     type: SearchErrorType,
     reason: string,
-    details: Readonly<Record<string, string>> = {},
+    details: Readonly<Record<string, unknown>> = {},
   ) {
     super(reason);
     this.status = status;

@@ -26,7 +26,8 @@ interface MultiSearchOptions {
 const SEARCHES_MAX = 100;
 /** Of all answers together; searches beyond it get an error. */
 const RESPONSES_BYTES_MAX = 64 * 2 ** 20;
-const HEADER_KEYS = ["index", "ignore_unavailable", "allow_no_indices", "search_type"];
+const HEADER_FLAGS = ["ignore_unavailable", "allow_no_indices", "allow_partial_search_results"];
+const HEADER_KEYS = ["index", "search_type", ...HEADER_FLAGS];
 const NEWLINE = 10;
 
 /** @throws SearchError 400 for lines that are no searches */
@@ -101,7 +102,7 @@ function searchInputOf({
     throw argumentError("[_msearch] search_type is [query_then_fetch]");
   }
   const own = new URLSearchParams();
-  for (const name of ["ignore_unavailable", "allow_no_indices"]) {
+  for (const name of HEADER_FLAGS) {
     if (header[name] !== undefined) own.set(name, String(booleanOf(header[name], `[${name}]`)));
   }
   const hasTotalAsNumber = parameters.get("rest_total_hits_as_int");

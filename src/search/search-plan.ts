@@ -23,6 +23,14 @@ export interface SearchedGeneration {
   readonly partitions?: ReadonlyMap<string, readonly number[]>;
   /** Of its records, where they are known. */
   readonly times?: TimeRange | null;
+  /** Why it cannot be searched. */
+  readonly damage?: string | undefined;
+}
+
+/** A segment that should be searched, and cannot be. */
+export interface SegmentFailure {
+  readonly segment: PlannedSegment;
+  readonly reason: string;
 }
 
 /** For `searchIndexes`. */
@@ -33,6 +41,8 @@ export interface SearchPlan {
   readonly filter: ShimFilter | undefined;
   /** Segments that were left out because no hit can be in them. */
   readonly prunedCount: number;
+  /** Segments that are left out because they are known to be damaged. */
+  readonly failures: readonly SegmentFailure[];
 }
 
 /** Where each partition of a topic begins whose first records were deleted. */
@@ -61,9 +71,10 @@ export function planSearch(
   const present = new Set<string>();
   const unwanted = new Set<string>();
   const searched = topicsWithin(wanted, bounds);
+  const failures: SegmentFailure[] = [];
   let prunedCount = 0;
   for (const generation of generations) {
-    const { indexNumber, segment } = generation;
+    const { indexNumber, segment, damage } = generation;
     if (indexNumber === undefined && segment === undefined) continue;
     const ids = [...generation.topicIds];
     if (!isWithin(generation, ids, { searched, bounds })) {
@@ -71,7 +82,8 @@ export function planSearch(
       continue;
     }
     if (indexNumber !== undefined) indexNumbers.push(indexNumber);
-    if (segment !== undefined) segments.push(segment);
+    if (segment !== undefined && damage !== undefined) failures.push({ segment, reason: damage });
+    else if (segment !== undefined) segments.push(segment);
     for (const topicId of ids) (wanted.has(topicId) ? present : unwanted).add(topicId);
   }
   const topics = topicFilterOf(present, unwanted);
@@ -83,7 +95,7 @@ export function planSearch(
     })),
   );
   const filter = offsetRanges.length > 0 ? { ...topics, offsetRanges } : topics;
-  return { indexNumbers, segments, filter, prunedCount };
+  return { indexNumbers, segments, filter, prunedCount, failures };
 }
 
 function topicsWithin(

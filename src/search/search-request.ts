@@ -29,6 +29,8 @@ export interface SearchRequest {
   readonly aggregations: AggregationSet | undefined;
   /** False: no total; a number: count no further. The count itself is always exact. */
   readonly trackTotalHits: boolean | number;
+  /** Whether hits are wanted where a part of the index cannot be searched. */
+  readonly allowsPartialResults: boolean;
   readonly isPretty: boolean;
   /** The total as a bare number, as Elasticsearch 6 gave it. */
   readonly hasTotalAsNumber: boolean;
@@ -58,6 +60,7 @@ const COUNT_PARAMETERS = ["q", "df", "default_operator", "pretty", ...TOPIC_PARA
 const PARAMETERS = [
   ...COUNT_PARAMETERS,
   ...["size", "from", "sort", "_source", "track_total_hits", "rest_total_hits_as_int"],
+  "allow_partial_search_results",
 ];
 
 interface RequestInput {
@@ -92,6 +95,7 @@ export function searchRequestOf(input: RequestInput, options: SearchRequestOptio
     highlight: highlightOf(body["highlight"], options),
     aggregations: aggregationsIn(body, options),
     trackTotalHits: trackTotalOf(parameters.get("track_total_hits") ?? body["track_total_hits"]),
+    allowsPartialResults: flagOf(parameters, "allow_partial_search_results", true),
     isPretty: flagOf(parameters, "pretty", false),
     hasTotalAsNumber: flagOf(parameters, "rest_total_hits_as_int", false),
   };

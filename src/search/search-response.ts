@@ -4,6 +4,7 @@ import type { ShimHit } from "../core/shim-query.ts";
 import { argumentError } from "./elasticsearch-error.ts";
 import { sortValuesOf } from "./search-after.ts";
 import type { CountRequest, SearchRequest } from "./search-request.ts";
+import type { Shards } from "./shards.ts";
 
 /** A hit, and the JSON of its parts where they are wanted. */
 export interface ShownHit {
@@ -17,11 +18,10 @@ export interface ResponseOptions {
   readonly total: number;
   readonly hits: readonly ShownHit[];
   readonly aggregations: object | undefined;
+  readonly shards: Shards;
   readonly tookMs: number;
   readonly responseBytesMax: number;
 }
-
-const SHARDS = { _shards: { total: 1, successful: 1, skipped: 0, failed: 0 } };
 
 /** The permanent address of a record. */
 function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
@@ -30,7 +30,7 @@ function hitIdOf(hit: Pick<ShimHit, "topic" | "partition" | "offset">): string {
 
 /** The JSON of the answer. @throws SearchError 400 if it would be larger than allowed */
 export function encodeResponse(options: ResponseOptions): Uint8Array {
-  const { request, total, hits, aggregations, tookMs, responseBytesMax } = options;
+  const { request, total, hits, aggregations, shards, tookMs, responseBytesMax } = options;
   const isScored = request.sort?.some(({ by }) => by === "score") ?? true;
   const scores = hits.map(({ hit }) => hit.score ?? 0);
   const parts: string[] = [];
@@ -41,7 +41,7 @@ export function encodeResponse(options: ResponseOptions): Uint8Array {
     if (length > responseBytesMax) throw responseTooLarge(responseBytesMax);
     parts.push(text);
   }
-  const head = { took: Math.max(0, Math.round(tookMs)), timed_out: false, ...SHARDS };
+  const head = { took: Math.max(0, Math.round(tookMs)), timed_out: false, _shards: shards };
   const outer = {
     ...totalOf(request, total),
     max_score: isScored && scores.length > 0 ? Math.max(...scores) : null,
@@ -52,8 +52,8 @@ export function encodeResponse(options: ResponseOptions): Uint8Array {
 }
 
 /** The JSON of the answer to a request that only counts. */
-export function encodeCount(request: CountRequest, count: number): Uint8Array {
-  return encoded(JSON.stringify({ count, ...SHARDS }), request.isPretty, Infinity);
+export function encodeCount(request: CountRequest, count: number, shards: Shards): Uint8Array {
+  return encoded(JSON.stringify({ count, _shards: shards }), request.isPretty, Infinity);
 }
 
 /** The answer would be larger than allowed: 400. */

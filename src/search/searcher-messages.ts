@@ -1,5 +1,6 @@
 /** What the main thread and the search Worker tell each other. */
 
+import type { IndexDamage } from "./damaged-indexes.ts";
 import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchApi } from "./search-input.ts";
 import type { SearchPlan } from "./search-plan.ts";
@@ -68,6 +69,8 @@ export type SearcherReport =
   | { readonly kind: "open"; readonly indexNumbers: readonly number[] }
   /** What is to be searched? `bounds`: of all hits. */
   | { readonly kind: "plan"; readonly id: number; readonly bounds: QueryBounds }
+  /** The index of a segment cannot be read. */
+  | { readonly kind: "damaged"; readonly damage: IndexDamage }
   /** Places are sorted by topic, partition and offset. */
   | { readonly kind: "read"; readonly id: number; readonly places: readonly RecordPlace[] }
   | {

@@ -18,6 +18,7 @@ import { closeIndex } from "../core/native.ts";
 import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
+import type { IndexDamage } from "./damaged-indexes.ts";
 import { SearchError } from "./elasticsearch-error.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
 import type { QueryBounds } from "./query-bounds.ts";
@@ -47,6 +48,7 @@ export interface SearchedIndexes {
   hasTopic(topicId: string): boolean;
   generations(): readonly SearchedGeneration[];
   refresh(timeoutMs: number): Promise<boolean>;
+  indexDamaged(damage: IndexDamage): void;
 }
 
 export interface SearcherOptions {
@@ -223,13 +225,17 @@ export class Searcher {
       this.#openIndexes = report.indexNumbers;
       return;
     }
+    if (report.kind === "damaged") {
+      this.#options.indexer.indexDamaged(report.damage);
+      return;
+    }
     const search = this.#running.get(report.id);
     if (search !== undefined) this.#onSearchReport(search, report);
   }
 
   #onSearchReport(
     search: RunningSearch,
-    report: Exclude<SearcherReport, { readonly kind: "open" }>,
+    report: Extract<SearcherReport, { readonly id: number }>,
   ): void {
     switch (report.kind) {
       case "plan":

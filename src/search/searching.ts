@@ -6,16 +6,17 @@
 
 import type { Clock } from "../core/clock.ts";
 import { NativeError, searchIndexes } from "../core/native.ts";
-import type { ShimSearchRequest, ShimSearchResult } from "../core/shim-query.ts";
+import type { ShimFailure, ShimSearchRequest, ShimSearchResult } from "../core/shim-query.ts";
 import { type AggregationSet, ShownAggregations } from "./aggregation.ts";
 import { errorBodyOf, SearchError } from "./elasticsearch-error.ts";
 import { HitReader, type WantedHit } from "./hit-source.ts";
 import { boundsOf, type QueryBounds } from "./query-bounds.ts";
-import type { SearchPlan } from "./search-plan.ts";
+import type { PlannedSegment, SearchPlan, SegmentFailure } from "./search-plan.ts";
 import { countRequestOf, type SearchRequest, searchRequestOf } from "./search-request.ts";
 import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
 import type { SearcherCommand, SearcherReport } from "./searcher-messages.ts";
 import { SegmentOpener } from "./segment-opener.ts";
+import { checkShards, type Shards, shardsOf } from "./shards.ts";
 
 type SearchCommand = Extract<SearcherCommand, { kind: "search" }>;
 type Reply = Exclude<SearcherCommand, SearchCommand | { kind: "forget" }>;
@@ -23,10 +24,17 @@ type Reply = Exclude<SearcherCommand, SearchCommand | { kind: "forget" }>;
 /** A plan may be outdated when it arrives: an index was closed, or a segment was removed meanwhile. */
 const PLANS_MAX = 10;
 const OUTDATED = /is not open|No such file/;
+/** The process has too many files open, or too little memory: the index may be as it should be. */
+const TRANSIENT = /os error (12|23|24)\b/;
 
 export interface SearchingOptions {
   readonly clock: Clock;
   readonly report: (report: SearcherReport, transfer?: readonly ArrayBuffer[]) => void;
+}
+
+interface Found {
+  readonly result: ShimSearchResult;
+  readonly shards: Shards;
 }
 
 /** Nobody waits for the answer any more. */
@@ -80,15 +88,17 @@ export class Searching {
 
   async #count(command: SearchCommand): Promise<Uint8Array> {
     const request = countRequestOf(command, { nowMs: this.#options.clock.nowMs() });
-    const { total } = await this.#find(command, { query: request.query, size: 0 });
-    return encodeCount(request, total);
+    const { result, shards } = await this.#find(command, { query: request.query, size: 0 });
+    checkShards(shards, true);
+    return encodeCount(request, result.total, shards);
   }
 
   async #search(command: SearchCommand): Promise<Uint8Array> {
     const { clock } = this.#options;
     const { responseBytesMax } = command.limits;
     const request = searchRequestOf(command, { nowMs: clock.nowMs(), ...command.limits });
-    const found = await this.#find(command, shimRequestOf(request, command));
+    const { result: found, shards } = await this.#find(command, shimRequestOf(request, command));
+    checkShards(shards, request.allowsPartialResults);
     const shown = aggregationsShown(request.aggregations, found, command);
     const wanted = found.hits.map((hit) => wantedOf(hit, request));
     const topHits = shown.gathered.topHits.filter((hit) => hit.sourceFilter !== undefined);
@@ -113,29 +123,41 @@ export class Searching {
       total: found.total - (found.hits.length - hits.length),
       hits,
       aggregations: shown.aggregations,
+      shards,
       tookMs: clock.nowMs() - command.startMs,
       responseBytesMax,
     });
   }
 
-  async #find(command: SearchCommand, request: ShimSearchRequest): Promise<ShimSearchResult> {
+  async #find(command: SearchCommand, request: ShimSearchRequest): Promise<Found> {
     const bounds = boundsOf(request.query);
     for (let attempt = 1; ; attempt += 1) {
-      const { indexNumbers, segments, filter } = await this.#plan(command.id, bounds);
+      const plan = await this.#plan(command.id, bounds);
       const timeoutMs = Math.max(1, Math.round(command.deadlineMs - this.#options.clock.nowMs()));
       try {
-        const found = searchIndexes([...this.#segments.open(segments), ...indexNumbers], {
+        const toleratesMissing = attempt === PLANS_MAX;
+        const { segments, failures } = this.#segments.open(plan.segments, { toleratesMissing });
+        const { filter } = plan;
+        const result = searchIndexes([...segments.keys(), ...plan.indexNumbers], {
           ...request,
           timeoutMs,
           ...(filter === undefined ? {} : { filter }),
         });
-        const [failure] = found.failures ?? [];
-        if (failure === undefined) return found;
-        throw new SearchError(500, "search_phase_execution_exception", failure.reason);
+        const met = [...failures, ...failuresOf(result.failures, segments)];
+        this.#tellDamage(met);
+        return { result, shards: shardsOf(plan, [...plan.failures, ...met]) };
       } catch (thrown) {
         const isOutdated = thrown instanceof NativeError && OUTDATED.test(thrown.message);
         if (!isOutdated || attempt === PLANS_MAX) throw thrown;
       }
+    }
+  }
+
+  #tellDamage(failures: readonly SegmentFailure[]): void {
+    for (const { segment, reason } of failures) {
+      if (TRANSIENT.test(reason)) continue;
+      const { segmentId, lengthBytes } = segment;
+      this.#options.report({ kind: "damaged", damage: { segmentId, lengthBytes, reason } });
     }
   }
 
@@ -160,6 +182,17 @@ export class Searching {
   #reply(id: number): Promise<Reply> {
     return new Promise((resolve) => this.#waits.set(id, resolve));
   }
+}
+
+/** Failures of the shim, which knows indexes by their numbers. */
+function failuresOf(
+  failures: readonly ShimFailure[] | undefined,
+  segments: ReadonlyMap<number, PlannedSegment>,
+): SegmentFailure[] {
+  return (failures ?? []).flatMap(({ index, reason }) => {
+    const segment = segments.get(index);
+    return segment === undefined ? [] : [{ segment, reason }];
+  });
 }
 
 function shimRequestOf(request: SearchRequest, { limits }: SearchCommand): ShimSearchRequest {

@@ -8,7 +8,8 @@
  * indexed later, it gets one from its batches.
  *
  * A segment is searched if it has an index and ends at or before the floor, so each record is in one searched
- * index, also while segments are merged.
+ * index, also while segments are merged. One whose index turns out to be damaged gets another from its batches;
+ * searches say until then that they lack it.
  */
 
 import type { Clock } from "../core/clock.ts";
@@ -16,6 +17,7 @@ import type { Logger } from "../core/logger.ts";
 import type { SegmentFacts, TimeRange } from "../segment/segment-facts.ts";
 import type { SegmentIndex, SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
+import { DamagedIndexes, type IndexDamage } from "./damaged-indexes.ts";
 import type { GenerationChain, RemovedGenerations } from "./generation-chain.ts";
 import type { AddressRange, NamedTopic } from "./indexer-messages.ts";
 import type { KeeperClient } from "./keeper-client.ts";
@@ -88,6 +90,7 @@ export class SegmentIndexing {
   /** The pending ones, and those that are as they were sealed; behind the floor. */
   readonly #unmerged = new Map<string, AddressRange>();
   readonly #indexed = new Map<string, IndexedSegment>();
+  readonly #damaged = new DamagedIndexes();
   /** Segments whose index can't be made from generations. */
   readonly #unfrozen = new Set<string>();
   #isWorking = false;
@@ -137,6 +140,7 @@ export class SegmentIndexing {
       this.#forget(segmentId);
       this.#unmerged.delete(segmentId);
       this.#unfrozen.delete(segmentId);
+      this.#damaged.delete(segmentId);
     }
     for (const facts of added) {
       // A change that came too late was not applied.
@@ -157,6 +161,17 @@ export class SegmentIndexing {
       // Generations lack what came while it was not indexed.
       if (topics.has(topicId)) this.#unfrozen.add(segmentId);
     }
+    this.advance();
+  }
+
+  /** A search could not read an index: it is made anew. */
+  indexDamaged(damage: IndexDamage): void {
+    const { segmentId, lengthBytes, reason } = damage;
+    const { clock, logger } = this.#options;
+    // It is gone, or has another one by now.
+    if (this.#indexed.get(segmentId)?.lengthBytes !== lengthBytes) return;
+    if (!this.#damaged.add(damage, clock.monotonicMs())) return;
+    logger.error("segment_index_damaged", { segmentId, reason });
     this.advance();
   }
 
@@ -182,7 +197,15 @@ export class SegmentIndexing {
       indexed.partitions ??= partitionsOf(segments.index.segment(segmentId));
       const { partitions } = indexed;
       const segment = { segmentId, path: segments.pathOf(segmentId), lengthBytes };
-      yield { indexNumber: undefined, segment, topicIds: partitions.keys(), partitions, times };
+      const damage = this.#damaged.reasonOf(segmentId);
+      yield {
+        indexNumber: undefined,
+        segment,
+        topicIds: partitions.keys(),
+        partitions,
+        times,
+        damage,
+      };
     }
   }
 
@@ -194,6 +217,7 @@ export class SegmentIndexing {
     lengthBytes,
     searchIndex,
   }: Omit<SegmentFacts, "ranges">): void {
+    if (this.#indexed.get(segmentId)?.lengthBytes !== lengthBytes) this.#damaged.delete(segmentId);
     this.#forget(segmentId);
     const isPending = searchIndex === null && this.#hasIndexedTopic(segmentId);
     if (isPending || level === 0) this.#unmerged.set(segmentId, { startAddress, endAddress });
@@ -248,7 +272,7 @@ export class SegmentIndexing {
       return await this.#indexUpTo(floorAddress, undefined);
     }
     const seal = this.#readySeal();
-    if (seal === undefined) return false;
+    if (seal === undefined) return await this.#repairOne();
     const { endAddress, isCovered } = seal;
     const numbers = chain.frozen
       .filter((generation) => generation.endAddress <= endAddress)
@@ -265,6 +289,28 @@ export class SegmentIndexing {
     return true;
   }
 
+  /** @returns whether there was a damaged index to be made anew */
+  async #repairOne(): Promise<boolean> {
+    const { clock, logger, segments } = this.#options;
+    const segmentId = this.#damaged.due(clock.monotonicMs());
+    if (segmentId === undefined) return false;
+    const unpin = segments.pin(segmentId);
+    try {
+      const made = await this.#indexSegment(segmentId, undefined);
+      if (this.#isStopped) return false;
+      await this.#register(made);
+      // Also where nothing was to be registered: the segment is gone.
+      this.#damaged.delete(segmentId);
+    } catch (thrown) {
+      const retryInMs = this.#damaged.putOff(segmentId, clock.monotonicMs());
+      logger.error("segment_index_not_repaired", { segmentId, reason: String(thrown), retryInMs });
+      clock.after(retryInMs, () => this.advance());
+    } finally {
+      unpin();
+    }
+    return true;
+  }
+
   #pendingUpTo(address: WalAddress): string[] {
     return [...this.#pending].flatMap(([segmentId, { endAddress }]) =>
       endAddress <= address ? [segmentId] : [],
@@ -276,7 +322,7 @@ export class SegmentIndexing {
     address: WalAddress,
     indexNumbers: readonly number[] | undefined,
   ): Promise<boolean> {
-    const { chain, segments, logger } = this.#options;
+    const { chain, segments } = this.#options;
     const indexed: MadeIndex[] = [];
     const unpins: (() => void)[] = [];
     try {
@@ -287,15 +333,20 @@ export class SegmentIndexing {
         indexed.push(...(await this.#indexSegment(segmentId, isUsable ? indexNumbers : undefined)));
         if (this.#isStopped) return false;
       }
-      if (indexed.length > 0) await segments.registerIndexes(indexed.map(({ facts }) => facts));
-      for (const { facts, ...made } of indexed) {
-        const { segmentId, searchIndex } = facts;
-        const { documentCount = 0, sizeBytes = 0 } = searchIndex ?? {};
-        logger.info("segment_indexed", { segmentId, documentCount, sizeBytes, ...made });
-      }
+      await this.#register(indexed);
       return true;
     } finally {
       for (const unpin of unpins) unpin();
+    }
+  }
+
+  async #register(indexed: readonly MadeIndex[]): Promise<void> {
+    const { segments, logger } = this.#options;
+    if (indexed.length > 0) await segments.registerIndexes(indexed.map(({ facts }) => facts));
+    for (const { facts, ...made } of indexed) {
+      const { segmentId, searchIndex } = facts;
+      const { documentCount = 0, sizeBytes = 0 } = searchIndex ?? {};
+      logger.info("segment_indexed", { segmentId, documentCount, sizeBytes, ...made });
     }
   }
 

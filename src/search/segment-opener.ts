@@ -1,15 +1,23 @@
 /** The indexes of segments that a search Worker has open: a bounded number, those used last. */
 
-import { closeIndex } from "../core/native.ts";
+import { closeIndex, NativeError } from "../core/native.ts";
 import { openArchivedIndex } from "../core/native-segments.ts";
-import type { PlannedSegment } from "./search-plan.ts";
+import type { PlannedSegment, SegmentFailure } from "./search-plan.ts";
 
 /** Each holds a file open and its dictionaries' beginnings in memory. */
 const OPEN_MAX = 128;
+const MISSING = /No such file/;
 
 interface OpenSegment {
   readonly lengthBytes: number;
   readonly indexNumber: number;
+}
+
+/** The segments of one search. */
+export interface OpenedSegments {
+  /** By the number of its index. */
+  readonly segments: ReadonlyMap<number, PlannedSegment>;
+  readonly failures: readonly SegmentFailure[];
 }
 
 /** Owns the indexes. */
@@ -24,29 +32,43 @@ export class SegmentOpener {
   }
 
   /**
-   * The numbers of the segments' indexes. They stay open until the next call.
-   * @throws NativeError if one can't be opened
+   * The segments' indexes. They stay open until the next call.
+   * @throws NativeError unless `toleratesMissing` if a file is gone, and with it perhaps the segment
    */
-  open(segments: readonly PlannedSegment[]): number[] {
+  open(
+    segments: readonly PlannedSegment[],
+    { toleratesMissing }: { readonly toleratesMissing: boolean },
+  ): OpenedSegments {
+    const opened = new Map<number, PlannedSegment>();
+    const failures: SegmentFailure[] = [];
     let isChanged = false;
     try {
-      const numbers = segments.map(({ segmentId, path, lengthBytes }) => {
+      for (const segment of segments) {
+        const { segmentId, path, lengthBytes } = segment;
         let known = this.#open.get(segmentId);
         this.#open.delete(segmentId);
         if (known !== undefined && known.lengthBytes !== lengthBytes) {
           closeIndex(known.indexNumber);
+          isChanged = true;
           known = undefined;
         }
         if (known === undefined) {
-          known = { lengthBytes, indexNumber: openArchivedIndex({ path, lengthBytes }).number };
+          try {
+            known = { lengthBytes, indexNumber: openArchivedIndex({ path, lengthBytes }).number };
+          } catch (thrown) {
+            if (!(thrown instanceof NativeError)) throw thrown;
+            if (!toleratesMissing && MISSING.test(thrown.message)) throw thrown;
+            failures.push({ segment, reason: thrown.message });
+            continue;
+          }
           isChanged = true;
         }
         this.#open.set(segmentId, known);
-        return known.indexNumber;
-      });
+        opened.set(known.indexNumber, segment);
+      }
       const surplus = this.#open.size - Math.max(OPEN_MAX, segments.length);
       if (surplus > 0) this.#close([...this.#open.keys()].slice(0, surplus));
-      return numbers;
+      return { segments: opened, failures };
     } finally {
       if (isChanged) this.#tell();
     }

@@ -21,6 +21,7 @@ import { SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
 import type { SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
+import type { IndexDamage } from "./damaged-indexes.ts";
 import {
   factsOf,
   GenerationChain,
@@ -164,6 +165,11 @@ export class WalIndexer {
   segmentsChanged(change: SegmentsChange): void {
     if (this.#isLoaded) this.#segmentIndexing.changed(change);
     else this.#changes.push(change);
+  }
+
+  /** A search could not read the index of a segment. */
+  indexDamaged(damage: IndexDamage): void {
+    this.#segmentIndexing.indexDamaged(damage);
   }
 
   /** The WAL from here on is still read. */

@@ -8,6 +8,7 @@ import { BatchesCheck } from "./check-batches.ts";
 import { type OnFinding, reasonOf } from "./check-finding.ts";
 import { decodeRanges, type SegmentFacts } from "./segment-facts.ts";
 import { ROW_BYTES } from "./segment-layout.ts";
+import { searchIndexFiles } from "./segment-search-index.ts";
 import {
   BATCHES_NAME,
   OFFSETS_NAME,
@@ -19,7 +20,6 @@ import {
 /** Read at a time; whole chunks of every size that is written. */
 const READ_BYTES = 1024 * 1024;
 const BATCH_HEADER_BYTES = 61;
-const INDEX_PREFIX = "index/";
 
 /** What is wrong with a segment, as the end of a sentence. */
 class SegmentFault extends Error {}
@@ -90,9 +90,9 @@ async function checkBatches(reader: ArchiveReader, { ranges }: SegmentFacts): Pr
   if (check.fault !== undefined) throw new SegmentFault(`in ${BATCHES_NAME}, ${check.fault}`);
 }
 
-/** Reads every chunk. What is in them is the search's to know. */
+/** Reads every chunk of the index that counts. What is in them is the search's to know. */
 async function checkSearchIndex(reader: ArchiveReader, facts: SegmentFacts): Promise<void> {
-  const entries = reader.entries().filter(({ name }) => name.startsWith(INDEX_PREFIX));
+  const entries = searchIndexFiles(reader.entries());
   const documentCount = facts.searchIndex?.documentCount ?? 0;
   if (documentCount > 0 && entries.length === 0) {
     throw new SegmentFault("its search index is registered, but missing");

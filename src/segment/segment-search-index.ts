@@ -6,16 +6,26 @@
 import type { Disk } from "../core/disk.ts";
 import { ArchiveReader } from "./archive-reader.ts";
 import { LocalFileSource } from "./archive-source.ts";
+import type { ArchiveEntry } from "./archive-toc.ts";
 import { ArchiveWriter } from "./archive-writer.ts";
 
 /** What a search reads at least. */
 const CHUNK_BYTES = 64 * 1024;
 const META_NAME = "meta.json";
+const META_PATTERN = /^(index(?:-\d+)?\/)meta\.json$/;
 
 export interface SegmentObject {
   readonly path: string;
   /** As registered. */
   readonly lengthBytes: number;
+}
+
+/** The files of the index that readers take: what it has replaced counts no more, and may be damaged. */
+export function searchIndexFiles(entries: readonly ArchiveEntry[]): readonly ArchiveEntry[] {
+  const meta = entries.findLast(({ name }) => META_PATTERN.test(name));
+  const directory = META_PATTERN.exec(meta?.name ?? "")?.[1];
+  if (directory === undefined) return [];
+  return entries.filter(({ name }) => name.startsWith(directory));
 }
 
 /**

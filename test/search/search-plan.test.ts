@@ -24,7 +24,13 @@ test.each([
   ["nothing", "", [], undefined],
 ] as const)("search plan: %s", (_name, wanted, indexNumbers, filter) => {
   const plan = planSearch(GENERATIONS, { wanted: topicsOf(wanted), logStartOffsetsOf: () => [] });
-  const expected = { indexNumbers: [...indexNumbers], segments: [], filter, prunedCount: 0 };
+  const expected = {
+    indexNumbers: [...indexNumbers],
+    segments: [],
+    filter,
+    prunedCount: 0,
+    failures: [],
+  };
   expect(plan).toEqual(expected as never);
 });
 
