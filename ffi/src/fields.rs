@@ -1,7 +1,7 @@
 //! Which fields the JSON values of topics have, and of which types: what is in the columns of their indexes.
 
 use crate::aggregate_sources::type_name;
-use crate::guard::Outcome;
+use crate::guard::{GivenUp, Outcome};
 use crate::hits::Deadline;
 use crate::indexes::open_index;
 use crate::merge::topic_ids_of;
@@ -9,6 +9,7 @@ use crate::schema::JSON;
 use crate::segment_page::Columns;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 use tantivy::columnar::{ColumnIndex, ColumnarReader, DynamicColumnHandle};
 use tantivy::index::SegmentComponent;
@@ -26,6 +27,8 @@ pub struct FieldsRequest {
     topic_ids: HashSet<String>,
     /// Of one topic; the first ones in their order are kept.
     fields_max: usize,
+    /// Of all topics; with more the request is given up.
+    fields_total_max: usize,
     pub timeout_ms: Option<u64>,
 }
 
@@ -36,8 +39,8 @@ type Types = BTreeSet<&'static str>;
 #[serde(rename_all = "camelCase")]
 pub struct TopicFields {
     topics: HashMap<String, BTreeMap<String, Types>>,
-    /// Whether a topic has more.
-    is_cut: bool,
+    #[serde(skip)]
+    count: usize,
 }
 
 pub fn fields(request: &FieldsRequest) -> Outcome<TopicFields> {
@@ -84,7 +87,7 @@ impl TopicFields {
                 continue;
             }
             for topic_id in topics.with_values(&handle)? {
-                self.add(topic_id, &path, field_type, request.fields_max);
+                self.add(topic_id, &path, field_type, request);
             }
         }
         Ok(())
@@ -95,12 +98,18 @@ impl TopicFields {
         types.is_some_and(|types| types.contains(field_type))
     }
 
-    fn add(&mut self, topic_id: &str, path: &str, field_type: &'static str, fields_max: usize) {
+    fn add(&mut self, topic_id: &str, path: &str, field_type: &'static str, request: &FieldsRequest) {
         let fields = self.topics.entry(topic_id.to_owned()).or_default();
-        fields.entry(path.to_owned()).or_default().insert(field_type);
-        if fields.len() > fields_max {
+        let types = fields.entry(path.to_owned()).or_default();
+        self.count += usize::from(types.is_empty());
+        types.insert(field_type);
+        if fields.len() > request.fields_max {
             fields.pop_last();
-            self.is_cut = true;
+            self.count -= 1;
+        }
+        if self.count > request.fields_total_max {
+            let text = format!("The topics have more than {} fields.", request.fields_total_max);
+            resume_unwind(Box::new(GivenUp(text)));
         }
     }
 }

@@ -35,6 +35,7 @@ const SYMBOLS = {
   chronik_index_stats: { args: ["u32"], returns: "i32" },
   chronik_index_freeze: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_merge: { args: ["ptr", "u32"], returns: "i32" },
+  chronik_index_fields: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_open: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_open_archived: { args: ["ptr", "u32"], returns: "i32" },
   chronik_index_close: { args: ["u32"], returns: "i32" },
@@ -54,6 +55,7 @@ type JsonFunction =
   | "chronik_index_merge"
   | "chronik_index_open"
   | "chronik_index_open_archived"
+  | "chronik_index_fields"
   | "chronik_search";
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
 

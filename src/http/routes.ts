@@ -10,6 +10,8 @@
  *   GET|POST /{topics}/_search  search over some: names and patterns, separated by commas
  *   GET|POST /_count, /{topics}/_count      how many records match
  *   GET|POST /_msearch, /{topics}/_msearch  several searches at once
+ *   GET|POST /_field_caps, /{topics}/_field_caps  which fields records have, and their types
+ *   GET  /_mapping, /{topics}/_mapping      the same as a tree
  *   GET  /_cat/indices, /_cat/indices/{topics}  the topics
  *
  * Errors have Elasticsearch's shape on every path but those under /api.
@@ -168,7 +170,7 @@ function searchRouteOf(
   const topics = second === undefined ? undefined : percentDecoded(first);
   return {
     name: second === undefined ? `/${api}` : `/{topics}/${api}`,
-    methods: SEARCH_METHODS,
+    methods: api === "_mapping" ? READ_METHODS : SEARCH_METHODS,
     answer: (request) => answer(request, { topics, parameters }),
   };
 }
@@ -190,7 +192,7 @@ function catRouteOf(path: string, parameters: string, options: RouteOptions): Ro
 
 /** Its errors are not Elasticsearch's. A topic may be called "api", too. */
 function isApiPath(path: string): boolean {
-  return path.startsWith("/api/") && !/\/_(search|count|msearch)$/.test(path);
+  return path.startsWith("/api/") && !/\/_(search|count|msearch|field_caps|mapping)$/.test(path);
 }
 
 function notReadyError(): SearchError {
@@ -210,6 +212,8 @@ function createSearchAnswers(options: RouteOptions): ReadonlyMap<string, SearchA
   return new Map<string, SearchAnswer>([
     ["_search", limited(search)],
     ["_count", limited((input) => search({ ...input, api: "count" }))],
+    ["_field_caps", limited((input) => search({ ...input, api: "fieldCaps" }))],
+    ["_mapping", limited((input) => search({ ...input, api: "mapping" }))],
     ["_msearch", limited((input) => multiSearch(input, { search, clock }))],
   ]);
 }
@@ -251,7 +255,8 @@ function checkContentType(request: HttpRequest): void {
 }
 
 function welcome(version: string): HttpResponse {
-  const apis = ["_search", "_count", "_msearch"].flatMap((api) => [`/${api}`, `/{topic}/${api}`]);
+  const names = ["_search", "_count", "_msearch", "_field_caps", "_mapping"];
+  const apis = names.flatMap((api) => [`/${api}`, `/{topic}/${api}`]);
   const paths = [...apis, "/_cat/indices", "/api/topics", "/metrics", "/health", "/ready"];
   return jsonResponse(200, { name: "chronik", version, paths });
 }

@@ -1,7 +1,7 @@
 /** A search between the HTTP edge and the search Worker: nothing of it is parsed on the main thread. */
 
-/** What is asked of a search: hits and aggregations, or only how many there are. */
-export type SearchApi = "search" | "count";
+/** What is asked of a search: hits and aggregations, only how many there are, or which fields records have. */
+export type SearchApi = "search" | "count" | "fieldCaps" | "mapping";
 
 /** A search as it came in. */
 export interface SearchInput {

@@ -136,7 +136,8 @@ export function flagOf(
   return booleanOf(parameters.get(name) ?? defaultValue, `[${name}]`);
 }
 
-function bodyOf(bytes: Uint8Array, allowed: readonly string[]): JsonObject {
+/** The JSON of a body, which may be empty. @throws SearchError 400 */
+export function bodyOf(bytes: Uint8Array, allowed: readonly string[]): JsonObject {
   if (bytes.length === 0) return {};
   let json: unknown;
   try {

@@ -1,6 +1,7 @@
 /** What the main thread and the search Worker tell each other. */
 
 import type { IndexDamage } from "./damaged-indexes.ts";
+import type { NamedTopic } from "./indexer-messages.ts";
 import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchApi } from "./search-input.ts";
 import type { SearchPlan } from "./search-plan.ts";
@@ -38,6 +39,8 @@ export type SearcherCommand =
       readonly kind: "search";
       readonly id: number;
       readonly api: SearchApi;
+      /** Those that are meant, by name, where fields are asked for. */
+      readonly topics: readonly NamedTopic[];
       readonly parameters: string;
       readonly body: Uint8Array;
       /** Wall time at which the search came in, for `took`. */

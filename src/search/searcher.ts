@@ -20,9 +20,11 @@ import { workerUrl } from "../core/worker-url.ts";
 import { readBatchHeader } from "../protocol/record-batch.ts";
 import type { IndexDamage } from "./damaged-indexes.ts";
 import { SearchError } from "./elasticsearch-error.ts";
+import { FIELD_CAPS_PARAMETERS } from "./field-caps.ts";
+import { MAPPING_PARAMETERS } from "./field-mapping.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
 import type { QueryBounds } from "./query-bounds.ts";
-import type { SearchInput, SearchOutput } from "./search-input.ts";
+import type { SearchApi, SearchInput, SearchOutput } from "./search-input.ts";
 import { type LogStartOffsetsOf, planSearch, type SearchedGeneration } from "./search-plan.ts";
 import { flagOf, parametersOf } from "./search-request.ts";
 import type {
@@ -85,6 +87,13 @@ interface RunningSearch {
 }
 
 const ATTEMPTS_MAX = 2;
+/** Undefined: those of a search. */
+const PARAMETERS_OF: Readonly<Record<SearchApi, readonly string[] | undefined>> = {
+  search: undefined,
+  count: undefined,
+  fieldCaps: FIELD_CAPS_PARAMETERS,
+  mapping: MAPPING_PARAMETERS,
+};
 /** Batches that are handed to the Worker at a time. */
 const READ_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -136,7 +145,7 @@ export class Searcher {
   async search(input: SearchInput): Promise<SearchOutput> {
     const { indexer, clock, searchTimeoutMs, searchConcurrencyMax } = this.#options;
     const startMs = clock.monotonicMs();
-    const parameters = parametersOf(input.parameters);
+    const parameters = parametersOf(input.parameters, PARAMETERS_OF[input.api ?? "search"]);
     const topicIds = selectTopics(input.topics, indexer.topics, {
       ignoresMissing: flagOf(parameters, "ignore_unavailable", false),
       allowsNone: flagOf(parameters, "allow_no_indices", true),
@@ -201,6 +210,7 @@ export class Searcher {
       kind: "search",
       id,
       api: input.api ?? "search",
+      topics: this.#namedTopics(search),
       parameters: input.parameters,
       // Copied: the search may have to be given to another Worker.
       body: input.body.slice(),
@@ -249,6 +259,14 @@ export class Searcher {
         search.finish({ status: report.status, body: report.body });
         break;
     }
+  }
+
+  #namedTopics({ input, topicIds }: RunningSearch): readonly NamedTopic[] {
+    if (input.api !== "fieldCaps" && input.api !== "mapping") return [];
+    const topics = [...this.#options.indexer.topics].filter(({ topicId }) => topicIds.has(topicId));
+    return topics
+      .map(({ topicId, name }) => ({ topicId, name }))
+      .sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
   #plan({ id, topicIds }: RunningSearch, bounds: QueryBounds): void {

@@ -6,13 +6,23 @@
 
 import type { Clock } from "../core/clock.ts";
 import { NativeError, searchIndexes } from "../core/native.ts";
+import { indexFields } from "../core/native-fields.ts";
 import type { ShimFailure, ShimSearchRequest, ShimSearchResult } from "../core/shim-query.ts";
 import { type AggregationSet, ShownAggregations } from "./aggregation.ts";
-import { errorBodyOf, SearchError } from "./elasticsearch-error.ts";
+import { argumentError, errorBodyOf, SearchError } from "./elasticsearch-error.ts";
+import { fieldCapsOf, fieldCapsRequestOf } from "./field-caps.ts";
+import { MAPPING_PARAMETERS, mappingsOf } from "./field-mapping.ts";
+import type { TopicFields } from "./field-types.ts";
 import { HitReader, type WantedHit } from "./hit-source.ts";
 import { boundsOf, type QueryBounds } from "./query-bounds.ts";
 import type { PlannedSegment, SearchPlan, SegmentFailure } from "./search-plan.ts";
-import { countRequestOf, type SearchRequest, searchRequestOf } from "./search-request.ts";
+import {
+  countRequestOf,
+  flagOf,
+  parametersOf,
+  type SearchRequest,
+  searchRequestOf,
+} from "./search-request.ts";
 import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
 import type { SearcherCommand, SearcherReport } from "./searcher-messages.ts";
 import { SegmentOpener } from "./segment-opener.ts";
@@ -32,8 +42,25 @@ export interface SearchingOptions {
   readonly report: (report: SearcherReport, transfer?: readonly ArrayBuffer[]) => void;
 }
 
-interface Found {
-  readonly result: ShimSearchResult;
+/** Fields of one topic that are told, and of all topics of a request. */
+const FIELDS_MAX = 10_000;
+const FIELDS_TOTAL_MAX = 50_000;
+
+interface Planned extends Pick<SearchCommand, "id" | "deadlineMs"> {
+  readonly bounds: QueryBounds;
+}
+
+interface RunOptions extends Pick<SearchPlan, "filter"> {
+  readonly timeoutMs: number;
+}
+
+interface Found<Result> {
+  readonly result: Result;
+  readonly shards: Shards;
+}
+
+interface FoundFields {
+  readonly topics: readonly TopicFields[];
   readonly shards: Shards;
 }
 
@@ -73,7 +100,7 @@ export class Searching {
   async #answer(command: SearchCommand): Promise<void> {
     const { id } = command;
     try {
-      const body = await (command.api === "count" ? this.#count(command) : this.#search(command));
+      const body = await this.#bodyOf(command);
       const buffer = body.buffer instanceof ArrayBuffer ? [body.buffer] : [];
       this.#options.report({ kind: "answer", id, status: 200, body }, buffer);
     } catch (thrown) {
@@ -84,6 +111,44 @@ export class Searching {
     } finally {
       this.#waits.delete(id);
     }
+  }
+
+  #bodyOf(command: SearchCommand): Promise<Uint8Array> {
+    switch (command.api) {
+      case "search":
+        return this.#search(command);
+      case "count":
+        return this.#count(command);
+      case "fieldCaps":
+        return this.#fieldCaps(command);
+      case "mapping":
+        return this.#mapping(command);
+    }
+  }
+
+  async #fieldCaps(command: SearchCommand): Promise<Uint8Array> {
+    const request = fieldCapsRequestOf(command);
+    const { topics, shards } = await this.#fields(command);
+    return encodedFields(fieldCapsOf(request, topics, shards), request.isPretty, command.limits);
+  }
+
+  async #mapping(command: SearchCommand): Promise<Uint8Array> {
+    const parameters = parametersOf(command.parameters, MAPPING_PARAMETERS);
+    const { topics } = await this.#fields(command);
+    return encodedFields(mappingsOf(topics), flagOf(parameters, "pretty", false), command.limits);
+  }
+
+  async #fields({ id, topics, deadlineMs }: SearchCommand): Promise<FoundFields> {
+    const topicIds = topics.map(({ topicId }) => topicId);
+    const limits = { fieldsMax: FIELDS_MAX, fieldsTotalMax: FIELDS_TOTAL_MAX };
+    const { result, shards } = await this.#over(
+      { id, deadlineMs, bounds: {} },
+      (indexes, options) =>
+        indexFields({ indexes, topicIds, ...limits, timeoutMs: options.timeoutMs }),
+    );
+    checkShards(shards, true);
+    const found = topics.map((topic) => ({ topic, fields: result.topics[topic.topicId] ?? {} }));
+    return { topics: found, shards };
   }
 
   async #count(command: SearchCommand): Promise<Uint8Array> {
@@ -129,20 +194,33 @@ export class Searching {
     });
   }
 
-  async #find(command: SearchCommand, request: ShimSearchRequest): Promise<Found> {
+  #find(
+    { id, deadlineMs }: SearchCommand,
+    request: ShimSearchRequest,
+  ): Promise<Found<ShimSearchResult>> {
     const bounds = boundsOf(request.query);
+    return this.#over({ id, deadlineMs, bounds }, (indexes, { filter, timeoutMs }) =>
+      searchIndexes(indexes, {
+        ...request,
+        timeoutMs,
+        ...(filter === undefined ? {} : { filter }),
+      }),
+    );
+  }
+
+  /** Runs `run` over the indexes that are planned, again if the plan turns out to be outdated. */
+  async #over<Result extends { readonly failures?: readonly ShimFailure[] }>(
+    { id, deadlineMs, bounds }: Planned,
+    run: (indexes: readonly number[], options: RunOptions) => Result,
+  ): Promise<Found<Result>> {
     for (let attempt = 1; ; attempt += 1) {
-      const plan = await this.#plan(command.id, bounds);
-      const timeoutMs = Math.max(1, Math.round(command.deadlineMs - this.#options.clock.nowMs()));
+      const plan = await this.#plan(id, bounds);
+      const timeoutMs = Math.max(1, Math.round(deadlineMs - this.#options.clock.nowMs()));
       try {
         const toleratesMissing = attempt === PLANS_MAX;
         const { segments, failures } = this.#segments.open(plan.segments, { toleratesMissing });
-        const { filter } = plan;
-        const result = searchIndexes([...segments.keys(), ...plan.indexNumbers], {
-          ...request,
-          timeoutMs,
-          ...(filter === undefined ? {} : { filter }),
-        });
+        const indexes = [...segments.keys(), ...plan.indexNumbers];
+        const result = run(indexes, { filter: plan.filter, timeoutMs });
         const met = [...failures, ...failuresOf(result.failures, segments)];
         this.#tellDamage(met);
         return { result, shards: shardsOf(plan, [...plan.failures, ...met]) };
@@ -223,6 +301,16 @@ function aggregationsShown(
   return { aggregations: aggregations?.show(found.aggregations, bucket), gathered };
 }
 
+function encodedFields(
+  body: object,
+  isPretty: boolean,
+  { responseBytesMax }: SearchCommand["limits"],
+): Uint8Array {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(body, undefined, isPretty ? 2 : 0)}\n`);
+  if (bytes.length <= responseBytesMax) return bytes;
+  throw argumentError(`the answer exceeds ${responseBytesMax} bytes: name fewer topics`);
+}
+
 function wantedOf(hit: WantedHit["place"], request: SearchRequest): WantedHit {
   const { sourceFilter, highlight: rules, query } = request;
   return {
@@ -245,6 +333,9 @@ function searchErrorOf(thrown: unknown, { limits }: SearchCommand): SearchError 
   }
   if (/^The search took longer/.test(reason)) {
     return new SearchError(504, "search_timeout_exception", reason);
+  }
+  if (/^The topics have more than/.test(reason)) {
+    return argumentError(`${reason} Name fewer topics.`);
   }
   if (/^The aggregations need more|memory limit was exceeded/.test(reason)) {
     return new SearchError(
