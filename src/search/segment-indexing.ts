@@ -12,45 +12,13 @@
  * searches say until then that they lack it.
  */
 
-import type { Clock } from "../core/clock.ts";
-import type { Logger } from "../core/logger.ts";
 import type { SegmentFacts, TimeRange } from "../segment/segment-facts.ts";
-import type { SegmentIndex, SegmentsChange } from "../segment/segment-index.ts";
+import type { SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import { DamagedIndexes, type IndexDamage } from "./damaged-indexes.ts";
-import type { GenerationChain, RemovedGenerations } from "./generation-chain.ts";
-import type { AddressRange, NamedTopic } from "./indexer-messages.ts";
-import type { KeeperClient } from "./keeper-client.ts";
+import type { AddressRange } from "./indexer-messages.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
-
-/** The segments that are registered. */
-export interface RegisteredSegments {
-  readonly index: Pick<SegmentIndex, "segment" | "segments" | "deadBytes" | "liveBytes">;
-  pathOf(segmentId: string): string;
-  /** Keeps the object until the result is called. */
-  pin(segmentId: string): () => void;
-  /**
-   * Registers facts in the place of those of the same segments, all at once; without effect on those that are gone.
-   * Resolves when that is applied.
-   */
-  registerIndexes(facts: readonly SegmentFacts[]): Promise<void>;
-}
-
-export interface SegmentIndexingOptions {
-  readonly segments: RegisteredSegments;
-  readonly chain: GenerationChain;
-  readonly keeper: KeeperClient;
-  readonly directory: string;
-  /** Those that are indexed, by id. */
-  readonly topics: ReadonlyMap<string, NamedTopic>;
-  /** For an index that is made from batches. */
-  readonly memoryBytesMax: number;
-  /** Where the live generation begins, or will. */
-  readonly liveStartAddress: () => WalAddress;
-  readonly drop: (removed: RemovedGenerations) => void;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
+import type { SegmentIndexingOptions } from "./segment-indexing-options.ts";
 
 /** A seal whose segments can get their indexes now. */
 interface ReadySeal {

@@ -5,7 +5,7 @@ import type { Logger } from "../core/logger.ts";
 import type { CreateWorker } from "../core/supervised-worker.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import type { ConfiguredTopic } from "./indexed-topics.ts";
-import type { RegisteredSegments } from "./segment-indexing.ts";
+import type { RegisteredSegments } from "./segment-indexing-options.ts";
 
 export interface WalIndexerOptions {
   readonly dataDir: string;

@@ -1,16 +1,13 @@
 /**
  * The main thread's side of indexing: which parts of the search index there are, and the Workers that make them.
  *
- *   const indexer = await createWalIndexer({ dataDir, walDirectory, walFileBytes, oldestAddress, durableAddress,
- *     topics, liveIndexBytesMax, clock, logger });
+ *   const indexer = await createWalIndexer(options);
  *   wal.onDurable((address) => indexer.onDurable(address));
  *   indexer.topicSet({ topicId, name, isIndexed }); // before the topic's first batch is durable, and when it changes
  *   indexer.topicDeleted(topicId);                  // at once when it is gone for clients
  *   indexer.beginSeal(endAddress);                  // when a seal is about to take what lies before the address
  *   indexer.segmentsChanged(change);                // when segments were registered or went
- *   await indexer.refresh(timeoutMs);               // what is durable now is a hit then
- *   metrics.collectIndexerLag(() => indexer.lag());
- *   await indexer.stop();                           // before the WAL closes
+ *   await indexer.refresh(timeoutMs);               // what is durable now is a hit; at last `stop`, before the WAL
  *
  * The index is a chain of generations (`GenerationChain`). A Worker that dies takes the live one's future with it:
  * the next Worker makes it anew from its start.
