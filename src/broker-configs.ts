@@ -15,12 +15,14 @@ export function topicDefaultsOf(config: Config): ConfigValues {
     "file.delete.delay.ms": String(config.fileDeleteDelayMs),
     "max.message.bytes": String(config.messageMaxBytes),
     [SEARCH_INDEX_ENABLE]: String(config.searchIndexEnable),
+    "retention.bytes": String(config.logRetentionBytes),
+    "retention.ms": String(config.logRetentionMs),
   };
 }
 
 /** What DescribeConfigs tells of this broker, in order of name. */
 export function brokerConfigsOf(config: Config, brokerId: number): readonly DescribedConfig[] {
-  return [...rowsOf(config), ...identityRowsOf(brokerId)]
+  return [...rowsOf(config), ...retentionRowsOf(config), ...identityRowsOf(brokerId)]
     .map(([name, type, given, documentation]): DescribedConfig => {
       const value = String(given);
       const source = ConfigSource.staticBroker;
@@ -104,6 +106,29 @@ function rowsOf(config: Config): readonly Row[] {
       "Whether topics that do not say are indexed for search.",
     ],
     ["socket.request.max.bytes", "int", config.frameBytesLimit, "Largest request."],
+  ];
+}
+
+function retentionRowsOf(config: Config): readonly Row[] {
+  return [
+    [
+      "log.retention.bytes",
+      "long",
+      config.logRetentionBytes,
+      "So much of a partition is kept if its topic does not set retention.bytes; -1 is no limit.",
+    ],
+    [
+      "log.retention.check.interval.ms",
+      "long",
+      config.logRetentionCheckIntervalMs,
+      "How often records that have passed their retention are looked for.",
+    ],
+    [
+      "log.retention.ms",
+      "long",
+      config.logRetentionMs,
+      "Records of a topic that does not set retention.ms are kept this long; -1 is no limit.",
+    ],
   ];
 }
 

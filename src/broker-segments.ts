@@ -8,6 +8,7 @@ import { type CancelTimer, type Clock, nextTurn } from "./core/clock.ts";
 import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import type { CreateWorker } from "./core/supervised-worker.ts";
+import type { PartitionPlace } from "./log/sealed-log.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import type { SearchedTopics } from "./meta/searched-topics.ts";
 import { Merging } from "./segment/merging.ts";
@@ -21,6 +22,12 @@ import type { SegmentStore } from "./segment/segment-store.ts";
 /** So long a merge waits for the search index of what was sealed: merged without, its records would not be found. */
 const INDEX_WAIT_MS = 7 * 24 * 3_600_000;
 
+/**
+ * Retention takes a little from the same segment again and again: it is written again without that once much of it
+ * is dead, or after this time. What is dead as a whole goes at once.
+ */
+const EXPIRED_DELAY_MS = 24 * 3_600_000;
+
 export interface SegmentWorkOptions {
   readonly storage: { readonly meta: MetaStore; readonly segments: SegmentStore };
   readonly config: Pick<Config, "enableWalIndexing" | "fileDeleteDelayMs">;
@@ -30,6 +37,8 @@ export interface SegmentWorkOptions {
   readonly logger: Logger;
   /** While it is unread, the store's manifest may name segments that are not registered. */
   readonly manifests: { readonly isUnread: boolean };
+  /** Whether records are deleted because they have passed their retention. */
+  readonly isExpiring?: (place: PartitionPlace, offset: number) => boolean;
   /** For tests that want to kill the Worker. */
   readonly createWorker?: CreateWorker;
 }
@@ -95,7 +104,7 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
 
 /** Tells of deletions before the index knows, and of registrations after. */
 function listen(
-  { storage, config, clock }: SegmentWorkOptions,
+  { storage, config, clock, isExpiring }: SegmentWorkOptions,
   { tracker, merging }: { readonly tracker: PurgeTracker; readonly merging: Merging },
 ): () => void {
   const { meta, segments } = storage;
@@ -107,7 +116,9 @@ function listen(
     },
     recordsDeleted: (place, offset) => {
       const own = meta.topicById(place.topicId)?.configs["file.delete.delay.ms"];
-      const delayMs = own === undefined ? config.fileDeleteDelayMs : Number(own);
+      const askedMs = own === undefined ? config.fileDeleteDelayMs : Number(own);
+      const isOld = isExpiring?.(place, offset) === true;
+      const delayMs = isOld ? Math.max(askedMs, EXPIRED_DELAY_MS) : askedMs;
       tracker.recordsDeleted(place, offset, { nowMs: clock.nowMs(), delayMs });
       merging.wake();
     },

@@ -36,6 +36,7 @@ import { Listener } from "./network/listener.ts";
 import { ResponseMemory } from "./network/response-memory.ts";
 import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
 import { registerSegments } from "./segment/registration.ts";
+import { Retention } from "./segment/retention.ts";
 import { Sealing } from "./segment/sealing.ts";
 
 /** How long a stopping broker waits for running requests. */
@@ -81,7 +82,11 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   started.defer(() => manifests.stop());
   const configs = new TopicConfigs(topicDefaultsOf(config));
   const searched = new SearchedTopics(storage.meta, configs);
-  started.defer(startSegmentWork({ ...options, storage, searched, manifests }));
+  const intervalMs = config.logRetentionCheckIntervalMs;
+  const retention = new Retention({ storage, configs, intervalMs, clock, logger });
+  const isExpiring = retention.isExpiring.bind(retention);
+  const segmentWork = { ...options, storage, searched, manifests, isExpiring };
+  started.defer(startSegmentWork(segmentWork));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
   let maintenance: Maintenance | undefined;
@@ -103,6 +108,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   started.defer(() => search.stop());
   maintenance = maintain(options, storage, search.indexer);
   started.defer(maintenance.stop);
+  retention.start();
+  started.defer(() => retention.stop());
   const cluster = clusterViewOf(config, storage.identity);
   const { meta: store } = storage;
   const coordinators = startCoordinators({ config, store, cluster, clock, logger });

@@ -7,6 +7,7 @@
  * Apache Kafka that means the same: its variable (`KAFKA_NUM_PARTITIONS`) is understood too.
  */
 
+import { RETENTION_SETTINGS } from "./retention-settings.ts";
 import type { TimeUnit } from "./units.ts";
 
 interface Described {
@@ -308,6 +309,7 @@ export const SETTINGS = {
     kafkaKey: "log.segment.delete.delay.ms",
     help: "The bytes of deleted topics and records are gone from the disk after this time at the latest.",
   },
+  ...RETENTION_SETTINGS,
   httpBodyBytesLimit: {
     kind: "bytes",
     default: MIB,

@@ -9,6 +9,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** As Kafka writes it, where a setting's lower bound is -1. */
+const NO_LIMIT = "-1";
+
 export type SettingValue = string | number | boolean | AdvertisedAddress | undefined;
 
 /**
@@ -74,11 +77,11 @@ function meaningOf(setting: Setting, text: string): SettingValue {
     case "count":
       return boundedOf(setting, /^\d+$/.test(text) ? Number(text) : undefined);
     case "bytes": {
-      const bytes = bytesOf(text);
+      const bytes = text === NO_LIMIT ? -1 : bytesOf(text);
       return bytes === 0 && setting.derived ? 0 : boundedOf(setting, bytes);
     }
     case "duration":
-      return boundedOf(setting, durationOf(text, setting.unit));
+      return boundedOf(setting, text === NO_LIMIT ? -1 : durationOf(text, setting.unit));
     default:
       return assertNever(setting);
   }

@@ -7,7 +7,13 @@ import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
 import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import type { ArchiveReader } from "./archive-reader.ts";
 import type { FoundRange } from "./segment-index.ts";
-import { offsetSince, positionOfOffset, ROW_BYTES, ROW_INTERVAL_BYTES } from "./segment-layout.ts";
+import {
+  offsetOfPosition,
+  offsetSince,
+  positionOfOffset,
+  ROW_BYTES,
+  ROW_INTERVAL_BYTES,
+} from "./segment-layout.ts";
 import { BATCHES_CHUNK_BYTES, BATCHES_NAME, OFFSETS_NAME } from "./segment-writer.ts";
 
 /** Of rows of `offsets.bin` that are kept. */
@@ -41,6 +47,16 @@ export class RangeReader {
   ): Promise<number> {
     if (range.rowCount === 0) return range.startOffset;
     return offsetSince(await this.#rowsOf(range, archive), timestampMs) ?? range.startOffset;
+  }
+
+  /** The base offset of a batch before which at most `sizeBytes` of the range lie. */
+  async offsetBehindBytes(
+    range: FoundRange,
+    archive: ArchiveReader,
+    sizeBytes: number,
+  ): Promise<number> {
+    if (range.rowCount === 0) return range.startOffset;
+    return offsetOfPosition(await this.#rowsOf(range, archive), range.position + sizeBytes);
   }
 
   /** Whole batches from the one that holds `offset`, or the next, at most `maxBytes` but one at least. */

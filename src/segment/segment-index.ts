@@ -170,6 +170,12 @@ export class SegmentIndex {
     return slot < 0 ? undefined : this.#factsAt(slot);
   }
 
+  /** When the segment was written; undefined if it is unknown. */
+  createdMs(segmentId: string): number | undefined {
+    const slot = this.#segments.slotOf(segmentId);
+    return slot < 0 ? undefined : this.#segments.summary(slot).createdMs;
+  }
+
   /** Every segment, in no particular order. The index must not change meanwhile. */
   *segments(): Generator<SegmentSummary> {
     for (let slot = 0; slot < this.#segments.slotEnd; slot += 1) {

@@ -137,6 +137,12 @@ export function positionOfOffset(rows: Uint8Array, offset: number): number {
   return readInt64At(rows, Math.max(0, index) * ROW_BYTES + POSITION_POSITION);
 }
 
+/** Base offset of the last row at or before `position` in `batches.log`; of the first row if there is none. */
+export function offsetOfPosition(rows: Uint8Array, position: number): number {
+  const index = countRows(rows, (at) => readInt64At(rows, at + POSITION_POSITION) <= position) - 1;
+  return readInt64At(rows, Math.max(0, index) * ROW_BYTES);
+}
+
 /** Base offset of the first row whose stretch, or one before, reaches `timestampMs`; undefined if none does. */
 export function offsetSince(rows: Uint8Array, timestampMs: number): number | undefined {
   const index = countRows(rows, (at) => readInt64At(rows, at + TIMESTAMP_POSITION) < timestampMs);

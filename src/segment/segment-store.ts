@@ -136,6 +136,13 @@ export class SegmentStore implements SealedLog {
     );
   }
 
+  /** The base offset of a batch before which at most `sizeBytes` of the range lie. Throws as `read`. */
+  async offsetBehindBytes(range: SealedRange, sizeBytes: number): Promise<number> {
+    return await this.#reading(range, (found, archive) =>
+      this.#ranges.offsetBehindBytes(found, archive, sizeBytes),
+    );
+  }
+
   async read(range: SealedRange, offset: number, maxBytes: number): Promise<Uint8Array> {
     return await this.#reading(range, (found, archive) =>
       this.#ranges.read(found, archive, { offset, maxBytes }),

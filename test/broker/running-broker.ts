@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Broker, startBroker } from "../../src/broker.ts";
 import { loadConfig } from "../../src/config.ts";
-import { systemClock } from "../../src/core/clock.ts";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { type Disk, systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 
@@ -14,11 +14,13 @@ export class RunningBroker {
   /** What the broker said when it could not go on. */
   failure: unknown;
   readonly #disk: Disk;
+  readonly #clock: Clock;
   #broker: Broker | undefined;
 
-  private constructor(dataDir: string, disk: Disk) {
+  private constructor(dataDir: string, disk: Disk, clock: Clock) {
     this.dataDir = dataDir;
     this.#disk = disk;
+    this.#clock = clock;
   }
 
   static start(...flags: readonly string[]): Promise<RunningBroker> {
@@ -26,7 +28,15 @@ export class RunningBroker {
   }
 
   static async startOn(disk: Disk, ...flags: readonly string[]): Promise<RunningBroker> {
-    const running = new RunningBroker(await mkdtemp(join(tmpdir(), "chronik-broker-")), disk);
+    return await RunningBroker.startWith({ disk, clock: systemClock }, ...flags);
+  }
+
+  static async startWith(
+    { disk, clock }: { readonly disk: Disk; readonly clock: Clock },
+    ...flags: readonly string[]
+  ): Promise<RunningBroker> {
+    const dataDir = await mkdtemp(join(tmpdir(), "chronik-broker-"));
+    const running = new RunningBroker(dataDir, disk, clock);
     await running.start(...flags);
     return running;
   }
@@ -49,7 +59,7 @@ export class RunningBroker {
     this.#broker = await startBroker({
       config,
       disk: this.#disk,
-      clock: systemClock,
+      clock: this.#clock,
       logger: silentLogger,
       version: "test",
       onFailure: (reason) => {
