@@ -112,6 +112,18 @@ function rowsOf(config: Config): readonly Row[] {
 function retentionRowsOf(config: Config): readonly Row[] {
   return [
     [
+      "log.cleaner.backoff.ms",
+      "long",
+      config.logCleanerBackoffMs,
+      "How often partitions to be compacted are looked for.",
+    ],
+    [
+      "log.cleaner.dedupe.buffer.size",
+      "long",
+      config.logCleanerDedupeBufferBytes,
+      "Memory for the keys of a partition that is compacted.",
+    ],
+    [
       "log.retention.bytes",
       "long",
       config.logRetentionBytes,

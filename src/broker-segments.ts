@@ -8,15 +8,19 @@ import { type CancelTimer, type Clock, nextTurn } from "./core/clock.ts";
 import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
 import type { CreateWorker } from "./core/supervised-worker.ts";
+import type { LogManager } from "./log/log-manager.ts";
 import type { PartitionPlace } from "./log/sealed-log.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import type { SearchedTopics } from "./meta/searched-topics.ts";
+import type { TopicConfigs } from "./meta/topic-configs.ts";
+import { Compaction } from "./segment/compaction.ts";
 import { Merging } from "./segment/merging.ts";
 import { MergingRunner } from "./segment/merging-runner.ts";
 import { ObjectSweep } from "./segment/object-sweep.ts";
 import { planPurge } from "./segment/purge-policy.ts";
 import { PurgeTracker } from "./segment/purge-tracker.ts";
 import { registerSegments } from "./segment/registration.ts";
+import type { SegmentFacts } from "./segment/segment-facts.ts";
 import type { SegmentStore } from "./segment/segment-store.ts";
 
 /** So long a merge waits for the search index of what was sealed: merged without, its records would not be found. */
@@ -29,8 +33,19 @@ const INDEX_WAIT_MS = 7 * 24 * 3_600_000;
 const EXPIRED_DELAY_MS = 24 * 3_600_000;
 
 export interface SegmentWorkOptions {
-  readonly storage: { readonly meta: MetaStore; readonly segments: SegmentStore };
-  readonly config: Pick<Config, "enableWalIndexing" | "fileDeleteDelayMs">;
+  readonly storage: {
+    readonly meta: MetaStore;
+    readonly logs: LogManager;
+    readonly segments: SegmentStore;
+  };
+  readonly configs: TopicConfigs;
+  readonly config: Pick<
+    Config,
+    | "enableWalIndexing"
+    | "fileDeleteDelayMs"
+    | "logCleanerBackoffMs"
+    | "logCleanerDedupeBufferBytes"
+  >;
   readonly searched: Pick<SearchedTopics, "isIndexed">;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -63,8 +78,18 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
   };
   const workers = options.createWorker ? { createWorker: options.createWorker } : {};
   const runner = new MergingRunner({ clock, logger, ...workers });
+  const compaction = new Compaction({
+    ...{ storage, index, clock, configs: options.configs },
+    isAwaited: (segmentId) =>
+      config.enableWalIndexing &&
+      index.summary(segmentId)?.searchIndex === null &&
+      isIndexAwaited(index.segment(segmentId), options.searched),
+    backoffMs: config.logCleanerBackoffMs,
+    keyMapBytesMax: config.logCleanerDedupeBufferBytes,
+    onDue: () => merging.wake(),
+  });
   const merging = new Merging({
-    ...{ index, store: segments, directory, disk, clock, logger, segmentsToPurge },
+    ...{ compaction, index, store: segments, directory, disk, clock, logger, segmentsToPurge },
     run: (command) => runner.run(command),
     register: ({ added, removedIds }) => registerSegments(meta, added, removedIds),
     indexWaitMs: config.enableWalIndexing ? INDEX_WAIT_MS : 0,
@@ -90,6 +115,7 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     }
     merging.start();
     sweep.start();
+    compaction.start();
   })();
   return async () => {
     isStopped = true;
@@ -97,6 +123,7 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     cancelPurge();
     runner.stop();
     await starting;
+    await compaction.stop();
     await merging.stop();
     await sweep.stop();
   };
@@ -131,6 +158,14 @@ function listen(
     removeDeletions();
     removeChanges();
   };
+}
+
+/** Of segments without an index, those that hold a topic that is searched get one. */
+function isIndexAwaited(
+  facts: SegmentFacts | undefined,
+  searched: Pick<SearchedTopics, "isIndexed">,
+): boolean {
+  return facts?.ranges.some(({ topicId }) => searched.isIndexed(topicId)) === true;
 }
 
 function* startedPlaces(meta: MetaStore) {

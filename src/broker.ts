@@ -85,7 +85,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const intervalMs = config.logRetentionCheckIntervalMs;
   const retention = new Retention({ storage, configs, intervalMs, clock, logger });
   const isExpiring = retention.isExpiring.bind(retention);
-  const segmentWork = { ...options, storage, searched, manifests, isExpiring };
+  const segmentWork = { ...options, storage, searched, configs, manifests, isExpiring };
   started.defer(startSegmentWork(segmentWork));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);

@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { IncomingBatch } from "../log/partition.ts";
 import type { Topic } from "../meta/meta-store.ts";
 import type { TopicConfigs } from "../meta/topic-configs.ts";
+import { recordsSectionOf } from "../protocol/batch-records.ts";
 import { decodeBatch, encodeBatch } from "../protocol/canonical-record.ts";
 import { DECOMPRESSED_BYTES_LIMIT } from "../protocol/compression.ts";
 import type { CompressionType } from "../protocol/compression-type.ts";
@@ -18,6 +19,9 @@ import { type RecordRules, validateRecords } from "../protocol/record-validation
 
 /** No batch that consumers would decompress holds more: the shortest record takes 7 bytes. */
 const COMPRESSED_RECORD_COUNT_MAX = Math.floor(DECOMPRESSED_BYTES_LIMIT / 7);
+
+/** A compressed batch for a compacted topic is refused if it holds more: it is opened while others wait. */
+const OPENED_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A topic's demands, worked out once for each state of its configs. */
 export interface ProduceRules {
@@ -99,7 +103,10 @@ export function acceptBatch(records: Uint8Array, rules: ProduceRules, clock: Clo
   return { ...recoded, header: stamped };
 }
 
-/** Records of compressed batches are not opened here: their header's times are what is checked. */
+/**
+ * Records of compressed batches are not opened here: their header's times are what is checked. Only those for
+ * compacted topics are, as a record without a key would be lost there.
+ */
 function checkTimes(
   records: Uint8Array,
   header: BatchHeader,
@@ -131,6 +138,7 @@ function checkTimes(
         `The timestamp ${header.maxTimestampMs} is outside the topic's range.`,
       );
     }
+    if (rules.isKeyRequired) checkKeys(records, header, recordRules);
     return header;
   }
   const maxTimestampMs = validateRecords(
@@ -143,6 +151,12 @@ function checkTimes(
   if (maxTimestampMs === header.maxTimestampMs) return header;
   setMaxTimestampAndCrc(records, 0, { timestampType: header.timestampType, maxTimestampMs });
   return { ...header, maxTimestampMs };
+}
+
+/** @throws RecordValidationError INVALID_RECORD if a record of a compressed batch has no key; as `decompress` */
+function checkKeys(records: Uint8Array, header: BatchHeader, rules: RecordRules): void {
+  const { bytes, start, end } = recordsSectionOf(records, 0, header, OPENED_BYTES_MAX);
+  validateRecords(bytes, start, end, header, rules);
 }
 
 /** The batch in the topic's codec, if that is not the producer's. */

@@ -169,7 +169,7 @@ function firstOfBatch(
   { timestampMs, logStartOffset }: { timestampMs: number; logStartOffset: number },
 ): TimestampedOffset | undefined {
   const header = readBatchHeader(batch, 0);
-  if (header.maxTimestampMs < timestampMs) return undefined;
+  if (header.recordCount === 0 || header.maxTimestampMs < timestampMs) return undefined;
   // With append time all records have the batch's.
   if (header.timestampType === "LogAppendTime") {
     const offset = Math.max(header.baseOffset, logStartOffset);

@@ -3,7 +3,7 @@
 import { readInt64At } from "../protocol/big-endian.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import type { PartitionRange } from "./segment-facts.ts";
-import { ROW_BYTES } from "./segment-layout.ts";
+import { ROW_BYTES, timesOf } from "./segment-layout.ts";
 
 const POSITION_POSITION = 8;
 const TIMESTAMP_POSITION = 16;
@@ -42,7 +42,7 @@ export class BatchesCheck {
     this.#fault ??= this.#faultOf(header, position);
     this.#batchCount += 1;
     this.#recordCount += header.recordCount;
-    this.#maxTimestampMs = Math.max(this.#maxTimestampMs, header.maxTimestampMs);
+    this.#maxTimestampMs = Math.max(this.#maxTimestampMs, timesOf(header).maxMs);
     this.#nextOffset = header.baseOffset + header.lastOffsetDelta + 1;
     this.#nextPosition = position + header.sizeBytes;
   }
@@ -75,7 +75,7 @@ export class BatchesCheck {
     if (isFirst && baseOffset !== range.startOffset) return `${place} is not the range's first`;
     if (baseOffset < this.#nextOffset) return `${place} repeats offsets`;
     if (position + sizeBytes > range.position + range.sizeBytes) return `${place} leaves its range`;
-    if (header.maxTimestampMs > range.maxTimestampMs) return `${place} is newer than its range`;
+    if (timesOf(header).maxMs > range.maxTimestampMs) return `${place} is newer than its range`;
     return this.#faultOfRow(range, baseOffset, position);
   }
 

@@ -3,12 +3,17 @@
  * passes, as when sealing: the first reads the batches' headers and lays the segment out, the second checks every
  * CRC and copies. Then come the search indexes. Memory: some 16 MiB whatever the size, and about 150 bytes for each
  * range of a partition; what merging search indexes takes is the shim's.
+ *
+ * Partitions that are compacted on the way are filtered in both passes, with the same outcome. An index that would
+ * have to leave out too many single records is made anew from the batches later.
  */
 
 import { assert } from "../core/assert.ts";
 import type { Disk } from "../core/disk.ts";
+import type { KeptRange } from "../core/native-segments.ts";
 import { batchesIn, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import type { ChunkCompression } from "./archive-writer.ts";
+import { CompactionPasses, KeptOffsets } from "./compaction-passes.ts";
 import { storedMemberBytes, writeDeflatedMember } from "./gzip-member.ts";
 import { MergingInput, Scratch } from "./merging-input.ts";
 import {
@@ -26,23 +31,38 @@ import { segmentFileName, writeSegment } from "./segment-writer.ts";
 /** Writes the outputs one after another. A failed attempt leaves none. */
 export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<MergedSegments> {
   const inputs: MergingInput[] = [];
-  const segments: SegmentFacts[] = [];
+  const segments: WrittenSegment[] = [];
   try {
     const { directory } = command;
     const place = { disk, directory, inputCount: command.inputs.length, scratch: new Scratch() };
     for (const input of command.inputs) inputs.push(await MergingInput.open(input, place));
-    for (const output of command.outputs) {
-      segments.push(await mergeSegment(disk, { command, output, inputs }));
+    const compaction = new CompactionPasses(command.compactions);
+    const plans = command.outputs.map((output) => {
+      const pieces = piecesOf(inputs, decodePieces(output.pieces));
+      for (const piece of pieces) if (compaction.isCompacted(piece.range)) compaction.add(piece);
+      return { output, pieces };
+    });
+    for (const plan of plans) {
+      const written = await mergeSegment(disk, { command, ...plan, inputs, compaction });
+      if (written !== undefined) segments.push(written);
     }
-    return await withSearchIndexes(disk, command, segments);
+    const merged = await withSearchIndexes(disk, command, segments);
+    return { ...merged, compacted: compaction.done() };
   } catch (thrown) {
-    for (const { segmentId } of segments) {
-      await disk.remove(`${command.directory}/${segmentFileName(segmentId)}`);
+    for (const { facts } of segments) {
+      await disk.remove(`${command.directory}/${segmentFileName(facts.segmentId)}`);
     }
     throw thrown;
   } finally {
     for (const input of inputs) await input.close();
   }
+}
+
+interface WrittenSegment {
+  readonly facts: SegmentFacts;
+  readonly isIndexed: boolean;
+  /** Of its records, in the inputs' indexes; undefined if they are too many to be named. */
+  readonly kept: readonly KeptRange[] | undefined;
 }
 
 /**
@@ -51,16 +71,17 @@ export async function mergeSegments(disk: Disk, command: MergeCommand): Promise<
  */
 async function withSearchIndexes(
   disk: Disk,
-  { inputs, outputs, directory }: MergeCommand,
-  segments: readonly SegmentFacts[],
-): Promise<MergedSegments> {
+  { inputs, directory }: MergeCommand,
+  written: readonly WrittenSegment[],
+): Promise<Omit<MergedSegments, "compacted">> {
+  const segments = written.map(({ facts }) => facts);
   if (inputs.some(({ documentCount }) => documentCount === null)) return { segments };
   const indexes = new MergingSearchIndexes(disk, directory);
   const indexed = [...segments];
   try {
     for (const input of inputs) indexes.open(input);
-    for (const [place, facts] of segments.entries()) {
-      if (outputs[place]?.isIndexed) indexed[place] = await indexes.addTo(facts);
+    for (const [place, { facts, isIndexed, kept }] of written.entries()) {
+      if (isIndexed && kept !== undefined) indexed[place] = await indexes.addTo(facts, kept);
     }
     return { segments: indexed };
   } catch (thrown) {
@@ -74,30 +95,33 @@ async function withSearchIndexes(
 interface SegmentJob {
   readonly command: MergeCommand;
   readonly output: MergeOutput;
+  readonly pieces: readonly InputPiece[];
   readonly inputs: readonly MergingInput[];
+  readonly compaction: CompactionPasses;
 }
 
-async function mergeSegment(
-  disk: Disk,
-  { command, output, inputs }: SegmentJob,
-): Promise<SegmentFacts> {
-  const { directory, createdMs } = command;
-  const { segmentId, level, startAddress, endAddress } = output;
-  const pieces = decodePieces(output.pieces);
-  const { layout, compression } = await layOut(inputs, pieces);
+/** Undefined if nothing is left of it. */
+async function mergeSegment(disk: Disk, job: SegmentJob): Promise<WrittenSegment | undefined> {
+  const { directory, createdMs } = job.command;
+  const { segmentId, level, startAddress, endAddress, isIndexed } = job.output;
+  const kept = new KeptOffsets();
+  const { layout, compression } = await layOut(job, kept);
+  if (layout.ranges.length === 0) return undefined;
   const names = new Map(
-    inputs.flatMap(({ topics }) => topics).map((topic) => [topic.topicId, topic.name]),
+    job.inputs.flatMap(({ topics }) => topics).map((topic) => [topic.topicId, topic.name]),
   );
   const topicIds = new Set(layout.ranges.map(({ topicId }) => topicId));
   const topics = [...topicIds].map((topicId) => ({ topicId, name: names.get(topicId) ?? "" }));
-  return await writeSegment({
+  const facts = await writeSegment({
     disk,
     directory,
     head: { segmentId, level, createdMs, startAddress, endAddress, topics },
     layout,
     compression,
-    batches: checkedBatches(inputs, pieces),
+    batches: checkedBatches(job),
   });
+  const copied = layout.ranges.filter((range) => !job.compaction.isCompacted(range));
+  return { facts, isIndexed, kept: kept.ranges && [...copied, ...kept.ranges] };
 }
 
 interface LaidOut {
@@ -105,15 +129,12 @@ interface LaidOut {
   readonly compression: ChunkCompression;
 }
 
-async function layOut(
-  inputs: readonly MergingInput[],
-  pieces: readonly MergePiece[],
-): Promise<LaidOut> {
+async function layOut(job: SegmentJob, kept: KeptOffsets): Promise<LaidOut> {
   const builder = new SegmentLayoutBuilder();
   const probe = new CompressionProbe(
-    pieces.reduce((sum, piece) => sum + placeOf(inputs, piece).range.sizeBytes, 0),
+    job.pieces.reduce((sum, { range }) => sum + range.sizeBytes, 0),
   );
-  for await (const { range, bytes } of batchesOf(inputs, pieces)) {
+  for await (const { range, bytes } of batchesOf(job, kept)) {
     for (const [start, end] of batchesIn(bytes)) {
       const header = readBatchHeader(bytes, start);
       builder.add(range.topicId, range.partition, header);
@@ -123,11 +144,8 @@ async function layOut(
   return { layout: builder.finish(), compression: probe.verdict() };
 }
 
-async function* checkedBatches(
-  inputs: readonly MergingInput[],
-  pieces: readonly MergePiece[],
-): AsyncGenerator<Uint8Array> {
-  for await (const { bytes } of batchesOf(inputs, pieces)) {
+async function* checkedBatches(job: SegmentJob): AsyncGenerator<Uint8Array> {
+  for await (const { bytes } of batchesOf(job)) {
     for (const [start, end] of batchesIn(bytes)) verifyBatch(bytes, start, end);
     yield bytes;
   }
@@ -140,20 +158,34 @@ interface BatchesOfRange {
 }
 
 async function* batchesOf(
-  inputs: readonly MergingInput[],
-  pieces: readonly MergePiece[],
+  { pieces, compaction }: SegmentJob,
+  kept?: KeptOffsets,
 ): AsyncGenerator<BatchesOfRange> {
   for (const piece of pieces) {
-    const { input, range } = placeOf(inputs, piece);
-    for await (const bytes of input.batchesOf(range, piece.fromOffset)) yield { range, bytes };
+    const { range } = piece;
+    const batches = compaction.isCompacted(range)
+      ? compaction.filtered(piece, kept)
+      : piece.batches();
+    for await (const bytes of batches) yield { range, bytes };
   }
 }
 
-function placeOf(inputs: readonly MergingInput[], { inputIndex, rangeIndex }: MergePiece) {
-  const input = inputs[inputIndex];
-  const range = input?.ranges[rangeIndex];
-  assert(input !== undefined && range !== undefined, "a piece is a range of an input");
-  return { input, range };
+/** A piece of an input, whose batches can be read again and again. */
+interface InputPiece {
+  readonly range: PartitionRange;
+  batches(): AsyncIterable<Uint8Array>;
+}
+
+function piecesOf(
+  inputs: readonly MergingInput[],
+  pieces: readonly MergePiece[],
+): readonly InputPiece[] {
+  return pieces.map(({ inputIndex, rangeIndex, fromOffset }) => {
+    const input = inputs[inputIndex];
+    const range = input?.ranges[rangeIndex];
+    assert(input !== undefined && range !== undefined, "a piece is a range of an input");
+    return { range, batches: () => input.batchesOf(range, fromOffset) };
+  });
 }
 
 const SAMPLE_COUNT = 16;

@@ -24,6 +24,29 @@ export interface MergeOutput {
   readonly isIndexed: boolean;
 }
 
+/** A partition that is compacted on the way, up to `endOffset` at most. */
+export interface PartitionCompaction {
+  readonly topicId: string;
+  readonly partition: number;
+  /** Below it everything is compacted already. */
+  readonly dirtyOffset: number;
+  /** Exclusive. All of the partition before it is among the pieces. */
+  readonly endOffset: number;
+  readonly nowMs: number;
+  readonly deleteRetentionMs: number;
+  readonly keyMapBytesMax: number;
+  /** Producer ids, each with the last offset that it wrote. */
+  readonly producers: Float64Array<ArrayBuffer>;
+}
+
+/** How far a partition is compacted. */
+export interface CompactedPartition {
+  readonly topicId: string;
+  readonly partition: number;
+  /** Exclusive. */
+  readonly endOffset: number;
+}
+
 /** Copies what the pieces name from the inputs to the outputs. */
 export interface MergeCommand {
   readonly kind: "merge";
@@ -32,12 +55,14 @@ export interface MergeCommand {
   readonly createdMs: number;
   readonly inputs: readonly MergeInput[];
   readonly outputs: readonly MergeOutput[];
+  readonly compactions: readonly PartitionCompaction[];
 }
 
 export interface MergedSegments {
   readonly segments: readonly SegmentFacts[];
   /** Why they have no search index, where all inputs had one. */
   readonly indexFault?: string;
+  readonly compacted: readonly CompactedPartition[];
 }
 
 export type MergeReport =
@@ -53,16 +78,18 @@ interface CommandOptions {
   readonly createdMs: number;
   /** Whether the topic's records are to be found by search. */
   readonly isIndexed: (topicId: string) => boolean;
+  readonly compactions?: readonly PartitionCompaction[];
 }
 
 export function commandOf(
   plan: MergePlan,
-  { directory, createdMs, isIndexed }: CommandOptions,
+  { directory, createdMs, isIndexed, compactions = [] }: CommandOptions,
 ): MergeCommand {
   return {
     kind: "merge",
     directory,
     createdMs,
+    compactions,
     inputs: plan.inputs.map(({ segmentId, lengthBytes, searchIndex, ranges }) => {
       const isAwaited = searchIndex === null && ranges.some(({ topicId }) => isIndexed(topicId));
       const documentCount = isAwaited ? null : (searchIndex?.documentCount ?? 0);

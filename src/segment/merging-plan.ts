@@ -27,7 +27,9 @@ export interface LiveRanges {
 }
 
 export interface PlanOptions {
-  readonly kind: "shared" | "own" | "purge";
+  readonly kind: "shared" | "own" | "purge" | "compact";
+  /** Of `compact`: these leave shared segments whatever their size. */
+  readonly topicIds?: ReadonlySet<string>;
   readonly ownBytesMin: number;
   readonly segmentBytesMax: number;
   readonly newSegmentId: () => string;
@@ -83,13 +85,16 @@ export async function planMerge(
   options: PlanOptions,
 ): Promise<MergePlan> {
   const topics = await livePieces(inputs, live);
-  const level =
-    Math.max(...inputs.map((input) => input.level)) + (options.kind === "purge" ? 0 : 1);
   const segmentOf = (pieces: readonly Piece[], levelMin: number): PlannedSegment => {
     const sources = pieces.map(({ inputIndex }) => inputOf(inputs, inputIndex));
+    // What a compaction does not compact is no more merged than it was.
+    const levelled = options.kind === "compact" ? sources : inputs;
+    const isMerged =
+      options.kind === "compact" ? new Set(sources).size > 1 : options.kind !== "purge";
+    const level = levelled.reduce((most, each) => Math.max(most, each.level), 0);
     return {
       segmentId: options.newSegmentId(),
-      level: Math.max(level, levelMin),
+      level: Math.max(level + Number(isMerged), levelMin),
       startAddress: sources.reduce((least, each) => Math.min(least, each.startAddress), Infinity),
       endAddress: sources.reduce((most, each) => Math.max(most, each.endAddress), 0),
       pieces: pieces.map(({ inputIndex, rangeIndex, fromOffset }) => ({
@@ -102,7 +107,8 @@ export async function planMerge(
   const shared: Piece[] = [];
   const own: (readonly Piece[])[] = [];
   for (const topic of topics) {
-    const isOwn = options.kind === "own" || isToLeave(topic, options.ownBytesMin);
+    const isAsked = options.kind === "own" || options.topicIds?.has(topic.topicId) === true;
+    const isOwn = isAsked || isToLeave(topic, options.ownBytesMin);
     if (isOwn) own.push(...ownParts(topic, options.segmentBytesMax));
     else shared.push(...topic.pieces);
   }

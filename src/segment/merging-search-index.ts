@@ -6,7 +6,7 @@
 import type { Disk, DiskFile } from "../core/disk.ts";
 import { removeTree } from "../core/disk.ts";
 import type { OpenedIndex } from "../core/native.ts";
-import { mergeIndexes, openArchivedIndex } from "../core/native-segments.ts";
+import { type KeptRange, mergeIndexes, openArchivedIndex } from "../core/native-segments.ts";
 import { ArchiveWriter } from "./archive-writer.ts";
 import type { MergeInput } from "./merging-messages.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
@@ -44,11 +44,14 @@ export class MergingSearchIndexes {
   }
 
   /**
-   * Appends to a segment's archive the index of its records.
+   * Appends to a segment's archive the index of its records, or of those that are named.
    * @returns the facts with it
    * @throws NativeError, DiskError, KafkaError; the archive is as it was then
    */
-  async addTo(facts: SegmentFacts): Promise<SegmentFacts> {
+  async addTo(
+    facts: SegmentFacts,
+    kept: readonly KeptRange[] = facts.ranges,
+  ): Promise<SegmentFacts> {
     if (this.#indexes.length === 0) {
       return { ...facts, searchIndex: { documentCount: 0, sizeBytes: 0, times: null } };
     }
@@ -56,7 +59,7 @@ export class MergingSearchIndexes {
     // A Worker that died may have left something.
     await removeTree(indexDirectory);
     try {
-      const ranges = facts.ranges.map(({ topicId, partition, startOffset, endOffset }) => {
+      const ranges = kept.map(({ topicId, partition, startOffset, endOffset }) => {
         return { topicId, partition, startOffset, endOffset };
       });
       const { documentCount, sizeBytes, times } = mergeIndexes({

@@ -9,9 +9,15 @@ import { type CancelTimer, type Clock, nextTurn } from "../core/clock.ts";
 import type { Disk } from "../core/disk.ts";
 import type { Logger } from "../core/logger.ts";
 import { randomUuid } from "../protocol/uuid.ts";
+import type { Compaction, CompactionJob } from "./compaction.ts";
 import { MERGE_LIMITS, type MergeLimits } from "./merge-policy.ts";
 import { MergingLineages } from "./merging-lineages.ts";
-import { commandOf, type MergeCommand, type MergeReport } from "./merging-messages.ts";
+import {
+  type CompactedPartition,
+  commandOf,
+  type MergeCommand,
+  type MergeReport,
+} from "./merging-messages.ts";
 import { type LiveRanges, type MergePlan, type PlanOptions, planMerge } from "./merging-plan.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
 
@@ -35,6 +41,8 @@ export interface MergingOptions {
   readonly register: (change: MergedChange) => Promise<void>;
   /** Registered segments to be rewritten without what is dead in them, the most urgent first. */
   readonly segmentsToPurge: () => readonly string[];
+  /** Finds what is to be compacted; without it nothing is. */
+  readonly compaction?: Pick<Compaction, "nextJob" | "done">;
   /** So long a merge waits for a sealed segment's search index; 0 where there will be none. */
   readonly indexWaitMs: number;
   /** Whether the topic's records are to be found by search. */
@@ -51,10 +59,11 @@ export interface MergingStats {
   readonly rewrittenBytes: number;
 }
 
-/** Segments to be merged, or one to be rewritten without what is dead in it. */
+/** Segments to be merged or compacted, or one to be rewritten without what is dead in it. */
 interface Job {
   readonly kind: PlanOptions["kind"];
   readonly segmentIds: readonly string[];
+  readonly compaction?: CompactionJob;
 }
 
 /** Between looks at what time alone has changed. */
@@ -187,6 +196,10 @@ export class Merging {
     for (const segmentId of this.#options.segmentsToPurge()) {
       if (!this.#asideUntilMs.has(segmentId)) return { kind: "purge", segmentIds: [segmentId] };
     }
+    const compaction = this.#options.compaction?.nextJob((id) => this.#asideUntilMs.has(id));
+    if (compaction !== undefined) {
+      return { kind: "compact", segmentIds: compaction.segmentIds, compaction };
+    }
     const jobBytesMax = Math.min(this.#limits.jobBytesMax, freeBytes * MERGE_SHARE_MAX);
     return this.#lineages.nextWindow({ ...this.#limits, jobBytesMax }, nowMs);
   }
@@ -213,7 +226,7 @@ export class Merging {
   }
 
   /** Undefined if there is nothing to merge: what lies between the segments is now known. */
-  async #planOf({ kind, segmentIds }: Job): Promise<MergePlan | undefined> {
+  async #planOf({ kind, segmentIds, compaction }: Job): Promise<MergePlan | undefined> {
     const { index } = this.#options;
     const inputs: SegmentFacts[] = [];
     for (const segmentId of segmentIds) {
@@ -226,8 +239,9 @@ export class Merging {
       await nextTurn();
     }
     const { ownBytesMin, segmentBytesMax } = this.#limits;
-    const sizes = { ownBytesMin, segmentBytesMax };
-    const plan = await planMerge(inputs, index, { kind, ...sizes, newSegmentId: randomUuid });
+    const options = { kind, ownBytesMin, segmentBytesMax, newSegmentId: randomUuid };
+    const chosen = compaction === undefined ? {} : { topicIds: compaction.topicIds };
+    const plan = await planMerge(inputs, index, { ...options, ...chosen });
     if (kind !== "own" || plan.separatedIndices.length === 0) return plan;
     for (const place of plan.separatedIndices) {
       this.#lineages.separate(segmentIds[place] ?? "", segmentIds[place - 1] ?? "");
@@ -235,14 +249,18 @@ export class Merging {
     return undefined;
   }
 
-  async #merge({ kind, segmentIds }: Job, plan: MergePlan): Promise<void> {
+  async #merge({ kind, segmentIds, compaction }: Job, plan: MergePlan): Promise<void> {
     const { clock, directory, isIndexed, logger, register, run, store } = this.#options;
     const startMs = clock.monotonicMs();
     this.#writtenIds = new Set(plan.outputs.map(({ segmentId }) => segmentId));
     let added: readonly SegmentFacts[] = [];
+    let compacted: readonly CompactedPartition[] = [];
     if (plan.outputs.length > 0) {
-      const report = await run(commandOf(plan, { directory, createdMs: clock.nowMs(), isIndexed }));
+      const compactions = compaction?.compactions ?? [];
+      const told = { directory, createdMs: clock.nowMs(), isIndexed, compactions };
+      const report = await run(commandOf(plan, told));
       if (report.kind === "failed") throw new Error(report.reason);
+      compacted = report.compacted;
       added = report.segments;
       const { indexFault } = report;
       if (indexFault !== undefined) logger.warn("search_index_not_merged", { reason: indexFault });
@@ -251,6 +269,7 @@ export class Merging {
     // What was registered in part or not at all, only a restart knows: objects are not touched if it fails.
     await register(change);
     this.apply(change);
+    this.#options.compaction?.done(compacted);
     for (const segmentId of segmentIds) store.remove(segmentId);
     logger.info("segments_merged", {
       kind,

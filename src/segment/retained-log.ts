@@ -27,7 +27,7 @@ function unitOf(segments: SegmentStore, range: FoundRange): RetainedUnit {
   const unit = { startOffset, endOffset, sizeBytes, minTimestampMs };
   // Where Kafka goes by when a file was last written, this goes by when the segment was.
   if (maxTimestampMs < 0) {
-    return { ...unit, maxTimestampMs: segments.index.createdMs(range.segmentId) ?? NEVER };
+    return { ...unit, maxTimestampMs: segments.index.summary(range.segmentId)?.createdMs ?? NEVER };
   }
   return {
     ...unit,

@@ -170,10 +170,10 @@ export class SegmentIndex {
     return slot < 0 ? undefined : this.#factsAt(slot);
   }
 
-  /** When the segment was written; undefined if it is unknown. */
-  createdMs(segmentId: string): number | undefined {
+  /** The facts without the ranges. */
+  summary(segmentId: string): SegmentSummary | undefined {
     const slot = this.#segments.slotOf(segmentId);
-    return slot < 0 ? undefined : this.#segments.summary(slot).createdMs;
+    return slot < 0 ? undefined : this.#segments.summary(slot);
   }
 
   /** Every segment, in no particular order. The index must not change meanwhile. */

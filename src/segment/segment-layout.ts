@@ -9,7 +9,7 @@
 
 import { assert } from "../core/assert.ts";
 import { readInt64At, writeInt64At } from "../protocol/big-endian.ts";
-import type { BatchHeader } from "../protocol/record-batch.ts";
+import { type BatchHeader, NO_TIMESTAMP_MS } from "../protocol/record-batch.ts";
 import { compareRanges, type PartitionRange } from "./segment-facts.ts";
 
 /** Batches between two rows, in bytes, at least. */
@@ -54,19 +54,17 @@ export class SegmentLayoutBuilder {
       range = this.#beginRange(topicId, partition, header);
     }
     assert(header.baseOffset >= range.endOffset, "batches come in the order of their offsets");
+    const times = timesOf(header);
     const lastRow = this.#openRows.at(-1);
     if (lastRow === undefined || this.#position - lastRow.position >= ROW_INTERVAL_BYTES) {
       this.#openRows.push({ baseOffset: header.baseOffset, position: this.#position });
-      this.#openMaxima.push(range.batchCount === 0 ? header.maxTimestampMs : range.maxTimestampMs);
+      this.#openMaxima.push(range.batchCount === 0 ? times.maxMs : range.maxTimestampMs);
     }
     const maxTimestampMs =
-      range.batchCount === 0
-        ? header.maxTimestampMs
-        : Math.max(range.maxTimestampMs, header.maxTimestampMs);
+      range.batchCount === 0 ? times.maxMs : Math.max(range.maxTimestampMs, times.maxMs);
     this.#openMaxima[this.#openMaxima.length - 1] = maxTimestampMs;
     range.maxTimestampMs = maxTimestampMs;
-    // A batch tells its first record's time, not its least: records out of order may be earlier.
-    range.minTimestampMs = Math.min(range.minTimestampMs, header.baseTimestampMs, maxTimestampMs);
+    range.minTimestampMs = Math.min(range.minTimestampMs, times.minMs, maxTimestampMs);
     range.endOffset = header.baseOffset + header.lastOffsetDelta + 1;
     range.sizeBytes += header.sizeBytes;
     range.batchCount += 1;
@@ -89,8 +87,8 @@ export class SegmentLayoutBuilder {
       endOffset: header.baseOffset,
       position: this.#position,
       sizeBytes: 0,
-      minTimestampMs: header.baseTimestampMs,
-      maxTimestampMs: header.maxTimestampMs,
+      minTimestampMs: timesOf(header).minMs,
+      maxTimestampMs: timesOf(header).maxMs,
       batchCount: 0,
       recordCount: 0,
       rowStart: this.#rowCount,
@@ -129,6 +127,16 @@ export class SegmentLayoutBuilder {
     writeInt64At(this.#rows, at + TIMESTAMP_POSITION, maxTimestampMs);
     this.#rowCount += 1;
   }
+}
+
+/**
+ * What a batch's header tells of its records' times. It has its first record's time, not its least: records out of
+ * order may be earlier. Of one with a delete horizon that is not known, and an empty one has no times.
+ */
+export function timesOf(header: BatchHeader): { readonly minMs: number; readonly maxMs: number } {
+  if (header.recordCount === 0) return { minMs: NO_TIMESTAMP_MS, maxMs: NO_TIMESTAMP_MS };
+  const minMs = header.hasDeleteHorizon ? NO_TIMESTAMP_MS : header.baseTimestampMs;
+  return { minMs, maxMs: header.maxTimestampMs };
 }
 
 /** Position in `batches.log` of the last row at or before `offset`; of the first row if there is none. */

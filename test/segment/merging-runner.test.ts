@@ -48,6 +48,7 @@ test("merging runner: a merge that kills every Worker is given up", () =>
       createdMs: 0,
       inputs: [],
       outputs: [],
+      compactions: [],
     });
     expect(report).toEqual({ kind: "failed", reason: "its Worker died again and again" });
   }));
@@ -55,7 +56,14 @@ test("merging runner: a merge that kills every Worker is given up", () =>
 test("merging runner: stopping ends the merge under way, and refuses the next", () =>
   inDirectory(async (directory) => {
     const runner = runnerWith((url) => new Worker(url));
-    const command = { kind: "merge", directory, createdMs: 0, inputs: [], outputs: [] } as const;
+    const command = {
+      kind: "merge",
+      directory,
+      createdMs: 0,
+      inputs: [],
+      outputs: [],
+      compactions: [],
+    } as const;
     const pending = runner.run(command);
     runner.stop();
     const stopped = { kind: "failed", reason: "the broker stops" } as const;

@@ -16,6 +16,7 @@ import { nextTurn, type Random, seededRandom } from "../../src/core/clock.ts";
 import type { Disk } from "../../src/core/disk.ts";
 import { type Logger, silentLogger } from "../../src/core/logger.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
+import { TopicConfigs } from "../../src/meta/topic-configs.ts";
 import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
 import { mergeSegments } from "../../src/segment/merging-job.ts";
 import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
@@ -48,6 +49,8 @@ const CONFIG_OF_SEGMENTS = {
   enableWalIndexing: false,
   fileDeleteDelayMs: 1000,
   walIndexingIntervalSecs: 1,
+  logCleanerBackoffMs: 15_000,
+  logCleanerDedupeBufferBytes: 1024 * 1024,
 };
 const HOURS_MS = 2 * 3_600_000;
 /** Inflating takes its time on a thread of its own. */
@@ -233,7 +236,7 @@ class History {
     const { disk } = crash;
     const options = { storage, searched, clock, logger, createWorker, manifests, disk };
     const stopSegmentWork = this.#hasSegmentWork
-      ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS })
+      ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS, configs: new TopicConfigs() })
       : undefined;
     storage.segments.onChanged(({ removedIds }) => {
       if (!crash.hasHappened && removedIds.length > 0) this.counts.merges += 1;
