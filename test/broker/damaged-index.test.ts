@@ -6,12 +6,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { systemDisk } from "../../src/core/disk.ts";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
-import { ArchiveReader } from "../../src/segment/archive-reader.ts";
-import { LocalFileSource } from "../../src/segment/archive-source.ts";
-import { chunkPlace } from "../../src/segment/archive-toc.ts";
-import { searchIndexFiles } from "../../src/segment/segment-search-index.ts";
+import { damageSearchIndex } from "../segment/damage.ts";
 import { findingsOf } from "../segment/whole.ts";
 import { PipelinedClient } from "./pipelined-client.ts";
 import { RunningBroker } from "./running-broker.ts";
@@ -66,25 +62,11 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds()));
 }
 
-/** Flips a bit in every chunk of the index that readers take. @returns the object's name */
+/** @returns the object's name */
 async function damageIndex(broker: RunningBroker): Promise<string> {
   const directory = join(broker.dataDir, "segments");
-  const [name = ""] = await readdir(directory);
-  const path = join(directory, name);
-  const bytes = await Bun.file(path).bytes();
-  const source = await LocalFileSource.open(systemDisk, path);
-  const { contents } = await ArchiveReader.open(source, bytes.length);
-  await source.close();
-  const files = searchIndexFiles(contents.entries);
-  expect(files.length).toBeGreaterThan(5);
-  for (const { firstChunk, chunkCount } of files) {
-    for (let index = firstChunk; index < firstChunk + chunkCount; index += 1) {
-      const { position, memberBytes } = chunkPlace(contents.chunkRows, index);
-      const middle = position + Math.floor(memberBytes / 2);
-      bytes[middle] = (bytes[middle] ?? 0) ^ 1;
-    }
-  }
-  await Bun.write(path, bytes);
+  const name = (await readdir(directory)).find((one) => one.endsWith(".tar.gz")) ?? "";
+  await damageSearchIndex(join(directory, name));
   return name;
 }
 
@@ -119,6 +101,8 @@ test("damaged index: a partial answer names it, and it is made anew from the bat
     expect(partial).toMatchObject({ status: 200, total: RECORD_COUNT });
     expect(partial.shards).toMatchObject({ failed: 1, failures: [failure] });
     expect(JSON.stringify(partial)).not.toContain(broker.dataDir);
+    const searched = 'chronik_search_segments_total{outcome="searched"}';
+    expect(await metric(broker, searched)).toBe(1);
     await wholeAgain();
 
     await restart();
