@@ -52,6 +52,7 @@ interface Source {
 
 /** What is used of the answer to a search. */
 interface SearchAnswer {
+  readonly _shards: { readonly failed: number };
   readonly hits: {
     readonly total: { readonly value: number };
     readonly hits: readonly { readonly _source: Source }[];
@@ -72,7 +73,7 @@ export const searchCommand: Subcommand = {
       size: args.count("size", { min: 0, max: SIZE_MAX }) ?? SIZE_DEFAULT,
       track_total_hits: true,
     };
-    const { hits } = (await fetchJson(url, body)) as SearchAnswer; // A broker of this version.
+    const { hits, _shards: shards } = (await fetchJson(url, body)) as SearchAnswer; // A broker of this version.
     for (const { _source: source } of hits.hits) {
       const line = args.has("json") ? JSON.stringify(source) : hitLine(source, terminal);
       await terminal.write(`${line}\n`);
@@ -81,6 +82,9 @@ export const searchCommand: Subcommand = {
     const { value: total } = hits.total;
     if (total > hits.hits.length) {
       terminal.tell(`${hits.hits.length} of ${total} hits, the newest; --size N shows more.`);
+    }
+    if (shards.failed > 0) {
+      terminal.tell(`Parts of the index can't be read (${shards.failed}): there may be more hits.`);
     }
     return 0;
   },

@@ -7,6 +7,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { batchOf, encodeBatch } from "../../src/protocol/canonical-record.ts";
+import { runCli } from "../cli/cli-process.ts";
 import { damageSearchIndex } from "../segment/damage.ts";
 import { findingsOf } from "../segment/whole.ts";
 import { PipelinedClient } from "./pipelined-client.ts";
@@ -116,6 +117,14 @@ test("damaged index: a partial answer names it, and it is made anew from the bat
     await restart();
     const nothing = await search(broker, "q=needle", "/sealed");
     expect(nothing).toMatchObject({ status: 500, error: { reason: "all shards failed" } });
+    await wholeAgain();
+
+    await restart();
+    const args = ["search", "needle", "--http", `http://127.0.0.1:${broker.httpPort}`];
+    expect(await runCli(args)).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringContaining("Parts of the index can't be read (1)"),
+    });
     await wholeAgain();
     await broker.stop();
     const findings = await findingsOf(broker.dataDir);
