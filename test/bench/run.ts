@@ -23,6 +23,7 @@ import { COLD_QUERY } from "./cold-query.ts";
 import { FRESHNESS } from "./freshness.ts";
 import { INDEX_RATE } from "./index-rate.ts";
 import { describeMachine, describeSubject } from "./machine.ts";
+import { MANY_TOPICS } from "./many-topics.ts";
 import { MEMORY_WORKLOADS } from "./memory-workloads.ts";
 import { PAIR_WORKLOADS } from "./pair-workloads.ts";
 import { loadAverage } from "./process-usage.ts";
@@ -55,6 +56,7 @@ const WORKLOADS: readonly Workload[] = [
   AGGREGATE_10M,
   TEN_MINUTES,
   ...MEMORY_WORKLOADS,
+  MANY_TOPICS,
   SEGMENT_INDEX,
   ...SEGMENT_WORKLOADS,
 ];

@@ -41,7 +41,8 @@ export async function indexedAll(broker: Broker): Promise<void> {
   }
 }
 
-async function indexerLagBytes(broker: Broker): Promise<number> {
+/** How much of the log is not indexed yet. */
+export async function indexerLagBytes(broker: Broker): Promise<number> {
   const text = await (await fetch(`${broker.httpUrl}/metrics`)).text();
   const value = /^chronik_indexer_lag_bytes (\S+)$/m.exec(text)?.[1];
   if (value === undefined) throw new Error("/metrics has no chronik_indexer_lag_bytes.");
