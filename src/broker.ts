@@ -35,7 +35,7 @@ import { IntakeBudget } from "./network/intake-budget.ts";
 import { Listener } from "./network/listener.ts";
 import { ResponseMemory } from "./network/response-memory.ts";
 import { API_MESSAGES, ApiKey } from "./protocol/generated/api-keys.ts";
-import { registerSegments } from "./segment/registration.ts";
+import { registerIndexes, registerRound } from "./segment/registration.ts";
 import { Retention } from "./segment/retention.ts";
 import { Sealing } from "./segment/sealing.ts";
 
@@ -97,12 +97,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     source,
     metrics,
     isReady,
-    registerIndexes: (facts) =>
-      registerSegments(
-        storage.meta,
-        facts,
-        facts.map(({ segmentId }) => segmentId),
-      ),
+    registerIndexes: (facts) => registerIndexes(storage.meta, facts),
     onIndexAdvance: () => maintenance?.releaseWal(),
   });
   started.defer(() => search.stop());
@@ -155,7 +150,7 @@ function maintain(
     logger,
     walDirectory: join(config.dataDir, "wal"),
     onBegin: (endAddress) => indexer?.beginSeal(endAddress),
-    register: (segments) => registerSegments(storage.meta, segments),
+    register: (segments) => registerRound(storage.meta, segments),
   });
   return startMaintenance({
     storage,

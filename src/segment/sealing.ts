@@ -26,6 +26,11 @@ import type { SegmentStore } from "./segment-store.ts";
 
 /** A topic with at least this many bytes in a round gets a segment of its own. */
 const OWN_SEGMENT_BYTES = 32 * 1024 * 1024;
+/**
+ * Partitions of one segment at most: their ranges, at 131 bytes in the worst case, are registered in one entry of
+ * metadata, which may have 2 MiB.
+ */
+const RANGE_COUNT_MAX = 15_000;
 /** WAL files of one round at most: a long backlog becomes several segments. */
 const ROUND_FILES_MAX = 4;
 
@@ -39,6 +44,8 @@ export interface SealingOptions {
   readonly segments: SegmentStore;
   /** A round takes what lies before `endAddress`. Called before more than what is durable now is announced. */
   readonly onBegin?: (endAddress: WalAddress) => void;
+  /** Partitions of one segment at most, for tests. */
+  readonly rangeCountMax?: number;
   /** Makes segments known; resolves when that is durable and the log reads them. */
   readonly register: (segments: readonly SegmentFacts[]) => Promise<void>;
   readonly clock: Clock;
@@ -91,7 +98,7 @@ export class Sealing {
         walDirectory: this.#options.walDirectory,
         directory: this.#options.segments.directory,
         createdMs: this.#options.clock.nowMs(),
-        startAddress: this.#sealedAddress,
+        startAddress: Math.min(this.#sealedAddress, firstAddressOf(segments)),
         endAddress,
         segments,
       });
@@ -138,10 +145,20 @@ export class Sealing {
       ...(shared.length > 0 ? [shared] : []),
       ...topics.filter(isLarge).map((one) => [one]),
     ];
-    return groups.map((group) => ({
-      segmentId: randomUuid(),
-      partitions: group.flatMap(([, { partitions }]) => partitions),
-    }));
+    return groups.flatMap((group) =>
+      this.#divided(group.flatMap(([, { partitions }]) => partitions)),
+    );
+  }
+
+  /** What one entry of metadata could not register becomes several segments. */
+  #divided(partitions: readonly SealedPartition[]): SegmentToSeal[] {
+    const { rangeCountMax = RANGE_COUNT_MAX } = this.#options;
+    const segments: SegmentToSeal[] = [];
+    for (let at = 0; at < partitions.length; at += rangeCountMax) {
+      const part = partitions.slice(at, at + rangeCountMax);
+      segments.push({ segmentId: randomUuid(), partitions: part });
+    }
+    return segments;
   }
 
   /** Has the Worker do it; if that dies, the next one does it again. */
@@ -182,6 +199,18 @@ export class Sealing {
     this.#worker?.stop();
     this.#worker = undefined;
   }
+}
+
+/**
+ * Where the first of what is to be sealed lies. It is behind the former round's end, unless a crash came between two
+ * entries that registered that round's segments.
+ */
+function firstAddressOf(segments: readonly SegmentToSeal[]): WalAddress {
+  let first = Number.POSITIVE_INFINITY;
+  for (const { partitions } of segments) {
+    for (const { runs } of partitions) first = Math.min(first, runs[0] ?? first);
+  }
+  return first;
 }
 
 /** The runs that lie before `endAddress`; undefined if there are none. A run is durable as a whole. */

@@ -20,7 +20,7 @@ import { TopicConfigs } from "../../src/meta/topic-configs.ts";
 import { ErrorCode, KafkaError } from "../../src/protocol/errors.ts";
 import { mergeSegments } from "../../src/segment/merging-job.ts";
 import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
-import { registerSegments } from "../../src/segment/registration.ts";
+import { registerRound } from "../../src/segment/registration.ts";
 import { Sealing } from "../../src/segment/sealing.ts";
 import { sealSegments } from "../../src/segment/sealing-job.ts";
 import type { SealCommand, SealReport } from "../../src/segment/sealing-messages.ts";
@@ -223,8 +223,9 @@ class History {
     });
     const sealing = new Sealing({
       ...{ ...storage, clock, logger, walDirectory: `${this.#options.config.dataDir}/wal` },
+      rangeCountMax: 2,
       register: async (segments) => {
-        await registerSegments(storage.meta, segments);
+        await registerRound(storage.meta, segments, 2);
         this.counts.seals += 1;
       },
       createWorker,
