@@ -6,6 +6,7 @@ import type { Clock } from "./core/clock.ts";
 import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
+import { processorCount } from "./core/processors.ts";
 import type { TopicSummary } from "./http/cat-indices.ts";
 import type { RecordSource } from "./http/record-source.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
@@ -53,6 +54,7 @@ export interface RunningSearch {
 const HTTP_CONNECTIONS_MAX = 1024;
 /** Memory for the aggregations of one search, where `memory-max` leaves so much. */
 const AGGREGATION_BYTES_MAX = 64 * 2 ** 20;
+const SEGMENT_CONCURRENCY_DEFAULT_MAX = 4;
 /** Of one search's answer. */
 const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
 
@@ -94,6 +96,11 @@ export async function startSearch(options: SearchOptions): Promise<RunningSearch
   }
 }
 
+/** Half of the cores are left to clients; each segment takes memory. */
+function defaultConcurrency(): number {
+  return Math.min(Math.max(1, Math.floor(processorCount() / 2)), SEGMENT_CONCURRENCY_DEFAULT_MAX);
+}
+
 function* topicSummaries({ meta, logs }: SearchOptions): Iterable<TopicSummary> {
   for (const { topicId, name, partitionCount } of meta.topics()) {
     let recordCount = 0;
@@ -115,6 +122,7 @@ function startIndexing(options: SearchOptions) {
     durableAddress: wal.durableAddress,
     topics: searched.describeAll(),
     liveIndexBytesMax: config.liveIndexBytesMax,
+    segmentConcurrency: config.segmentIndexingConcurrency || defaultConcurrency(),
     segments: {
       index: segments.index,
       pathOf: (segmentId) => segments.pathOf(segmentId),

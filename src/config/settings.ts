@@ -95,6 +95,13 @@ export const SETTINGS = {
     default: true,
     help: "Whether topics that do not set search.index.enable are indexed for search.",
   },
+  segmentIndexingConcurrency: {
+    kind: "count",
+    default: 0,
+    min: 0,
+    max: 64,
+    help: "Segments that get their search index at a time; 0 is half of the cores, from 1 to 4.",
+  },
   walIndexingIntervalSecs: {
     kind: "duration",
     unit: "secs",

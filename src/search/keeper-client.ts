@@ -38,6 +38,11 @@ export class KeeperClient {
     });
   }
 
+  /** Commands that are not carried out yet. */
+  get taskCount(): number {
+    return this.#tasks.length;
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#worker?.stop();

@@ -7,7 +7,7 @@ import type { SegmentIndex } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import type { GenerationChain, RemovedGenerations } from "./generation-chain.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
-import type { KeeperClient } from "./keeper-client.ts";
+import type { KeeperPool } from "./keeper-pool.ts";
 
 /** The segments that are registered. */
 export interface RegisteredSegments {
@@ -25,11 +25,11 @@ export interface RegisteredSegments {
 export interface SegmentIndexingOptions {
   readonly segments: RegisteredSegments;
   readonly chain: GenerationChain;
-  readonly keeper: KeeperClient;
+  readonly keepers: KeeperPool;
   readonly directory: string;
   /** Those that are indexed, by id. */
   readonly topics: ReadonlyMap<string, NamedTopic>;
-  /** For an index that is made from batches. */
+  /** For all indexes that are made from batches at a time. */
   readonly memoryBytesMax: number;
   /** Where the live generation begins, or will. */
   readonly liveStartAddress: () => WalAddress;

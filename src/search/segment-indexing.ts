@@ -17,6 +17,7 @@ import type { SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import { DamagedIndexes, type IndexDamage } from "./damaged-indexes.ts";
 import type { AddressRange } from "./indexer-messages.ts";
+import { eachAtATime } from "./lanes.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
 import type { SegmentIndexingOptions } from "./segment-indexing-options.ts";
 
@@ -290,17 +291,19 @@ export class SegmentIndexing {
     address: WalAddress,
     indexNumbers: readonly number[] | undefined,
   ): Promise<boolean> {
-    const { chain, segments } = this.#options;
+    const { chain, keepers, segments } = this.#options;
     const indexed: MadeIndex[] = [];
     const unpins: (() => void)[] = [];
     try {
-      for (const segmentId of this.#pendingUpTo(address)) {
+      const isStopped = () => this.#isStopped;
+      const lanes = { laneCount: keepers.size, isStopped };
+      await eachAtATime(this.#pendingUpTo(address), lanes, async (segmentId) => {
         const isInChain = (this.#pending.get(segmentId)?.startAddress ?? 0) >= chain.floorAddress;
         const isUsable = isInChain && !this.#unfrozen.has(segmentId);
         unpins.push(segments.pin(segmentId));
         indexed.push(...(await this.#indexSegment(segmentId, isUsable ? indexNumbers : undefined)));
-        if (this.#isStopped) return false;
-      }
+      });
+      if (this.#isStopped) return false;
       await this.#register(indexed);
       return true;
     } finally {
@@ -345,13 +348,13 @@ export class SegmentIndexing {
     segmentId: string,
     indexNumbers: readonly number[] | undefined,
   ): Promise<readonly MadeIndex[]> {
-    const { segments, keeper, directory, topics, memoryBytesMax } = this.#options;
+    const { segments, keepers, directory, topics, memoryBytesMax } = this.#options;
     const segment = segments.index.segment(segmentId);
     if (segment === undefined) {
       this.#pending.delete(segmentId);
       return [];
     }
-    const report = await keeper.run({
+    const report = await keepers.run({
       kind: "indexSegment",
       directory,
       segmentPath: segments.pathOf(segmentId),
@@ -360,7 +363,7 @@ export class SegmentIndexing {
       topics: [...new Set(segment.ranges.map(({ topicId }) => topicId))].flatMap(
         (topicId) => topics.get(topicId) ?? [],
       ),
-      memoryBytesMax,
+      memoryBytesMax: Math.floor(memoryBytesMax / keepers.size),
     });
     if (report.kind !== "segmentIndexed") {
       this.#unfrozen.add(segmentId);

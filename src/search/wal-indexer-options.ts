@@ -20,6 +20,8 @@ export interface WalIndexerOptions {
   readonly topics: Iterable<ConfiguredTopic>;
   /** Memory for the live index and the one that is being frozen, together. */
   readonly liveIndexBytesMax: number;
+  /** Segments that get their index at the same time; 1 unless told. */
+  readonly segmentConcurrency?: number;
   /** What was sealed. */
   readonly segments: RegisteredSegments;
   readonly clock: Clock;

@@ -36,6 +36,7 @@ import type {
 } from "./indexer-messages.ts";
 import { IndexingLag } from "./indexing-lag.ts";
 import { KeeperClient } from "./keeper-client.ts";
+import { KeeperPool } from "./keeper-pool.ts";
 import { RefreshWaits } from "./refresh-waits.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
 import { SegmentIndexing } from "./segment-indexing.ts";
@@ -60,6 +61,7 @@ export class WalIndexer {
   readonly #directory: string;
   readonly #worker: SupervisedWorker<IndexCommand, IndexReport>;
   readonly #keeper: KeeperClient;
+  readonly #keepers: KeeperPool;
   readonly #lag: IndexingLag;
   readonly #topics: IndexedTopics;
   #durableAddress: WalAddress;
@@ -90,10 +92,11 @@ export class WalIndexer {
     this.#lag = new IndexingLag({ walFileBytes, address: options.oldestAddress() });
     this.#lag.onDurable(options.durableAddress, clock.monotonicMs());
     this.#keeper = new KeeperClient(workerOptions);
+    this.#keepers = new KeeperPool(this.#keeper, workerOptions, options.segmentConcurrency ?? 1);
     this.#segmentIndexing = new SegmentIndexing({
       ...options,
       chain: this.#chain,
-      keeper: this.#keeper,
+      keepers: this.#keepers,
       directory: this.#directory,
       topics: this.#topics.indexed,
       memoryBytesMax: Math.floor(options.liveIndexBytesMax / 2),
@@ -222,12 +225,12 @@ export class WalIndexer {
     this.#worker.stop();
     this.#refreshWaits.giveUp();
     const indexNumbers = this.#chain.indexNumbers();
-    const closing = this.#keeper.run(this.#dropCommand({ ranges: [], indexNumbers }));
-    const timeout = new Promise((resolve) =>
-      this.#options.clock.after(STOP_MS_MAX, () => resolve(0)),
-    );
-    await Promise.race([closing, timeout]);
-    this.#keeper.stop();
+    this.#drop({ ranges: [], indexNumbers });
+    const timeout = new Promise<void>((resolve) => {
+      this.#options.clock.after(STOP_MS_MAX, resolve);
+    });
+    await Promise.race([this.#keepers.whenIdle(), timeout]);
+    this.#keepers.stop();
   }
 
   /** Exclusive end of what is searchable through the chain: what lies before the WAL begins needs no index. */
@@ -390,10 +393,6 @@ export class WalIndexer {
   /** Closing waits for the index's threads, and removing for the disk: the keeper does both. */
   #drop(removed: RemovedGenerations): void {
     // Nothing waits for it; the keeper's queue keeps the order.
-    void this.#keeper.run(this.#dropCommand(removed));
-  }
-
-  #dropCommand({ ranges, indexNumbers }: RemovedGenerations) {
-    return { kind: "drop", directory: this.#directory, ranges, indexNumbers } as const;
+    void this.#keeper.run({ kind: "drop", directory: this.#directory, ...removed });
   }
 }

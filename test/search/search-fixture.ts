@@ -22,6 +22,7 @@ import { createSearcher, type Searcher } from "../../src/search/searcher.ts";
 import { createWalIndexer, type WalIndexer } from "../../src/search/wal-indexer.ts";
 import { SegmentStore } from "../../src/segment/segment-store.ts";
 import { Wal } from "../../src/wal/wal.ts";
+import { SegmentCounter } from "./segment-counter.ts";
 import { type StoredBatch, TestSealer } from "./test-sealer.ts";
 
 /** The parts of a record that a test names. */
@@ -54,6 +55,8 @@ export interface TestAnswer {
 
 export interface FixtureOptions {
   readonly liveIndexBytesMax?: number;
+  /** Segments that get their index at the same time. */
+  readonly segmentConcurrency?: number;
   readonly responseBytesMax?: number;
   readonly searchTimeoutMs?: number;
 }
@@ -73,6 +76,7 @@ export class SearchFixture {
   readonly #logStartOffsets = new Map<string, { partition: number; offset: number }[]>();
   /** Every Worker that was started, oldest first. */
   readonly workers: { readonly name: string; readonly worker: Worker }[] = [];
+  readonly segmentCounter = new SegmentCounter();
   /** Everything that was logged. */
   readonly log: string[] = [];
   readonly #logWaits = new Set<() => void>();
@@ -147,6 +151,7 @@ export class SearchFixture {
     const createWorker = (url: string, name: string): Worker => {
       const worker = new Worker(url);
       this.workers.push({ name, worker });
+      this.segmentCounter.watch(worker);
       return worker;
     };
     const indexer = createWalIndexer({
@@ -159,6 +164,7 @@ export class SearchFixture {
         ...{ name, topicId, isIndexed: !this.#unindexed.has(name) },
       })),
       liveIndexBytesMax: this.#options.liveIndexBytesMax ?? 64 * 1024 * 1024,
+      segmentConcurrency: this.#options.segmentConcurrency ?? 1,
       segments: {
         index: this.segments.index,
         pathOf: (segmentId) => this.segments.pathOf(segmentId),

@@ -66,6 +66,21 @@ test("segments: a seal's segments take its generations' place", async () => {
   expect(openIndexNumbers().filter((number) => !openBefore.includes(number))).toEqual([]);
 });
 
+test("segments: several get their indexes at the same time", async () => {
+  await using broker = await SearchFixture.open({ segmentConcurrency: 2 });
+  await produceRound(broker, "first");
+  await expectAll(broker, 300);
+  (await broker.seal(() => true))();
+  await broker.whenLogged("segment_indexed", 3);
+  await expectAll(broker, 300);
+  expect(broker.segmentCounter.most).toBe(2);
+  await produceRound(broker, "second");
+  (await broker.seal())();
+  await broker.whenLogged("segment_indexed", 4);
+  await broker.restart();
+  await expectAll(broker, 600);
+});
+
 test("segments: generations stay until theirs are indexed, also over a restart", async () => {
   await using broker = await SearchFixture.open();
   await produceRound(broker, "first");
@@ -180,7 +195,8 @@ async function fillFile(broker: SearchFixture): Promise<void> {
 const seeds = Bun.env["SEED"] ? [Number(Bun.env["SEED"])] : [Date.now() % 1_000_000];
 test.each(seeds)("segments: any order of events keeps every hit once (SEED=%i)", async (seed) => {
   const random = seededRandom(seed);
-  await using broker = await SearchFixture.open({ liveIndexBytesMax: 300_000 });
+  const segmentConcurrency = 1 + Math.floor(random() * 3);
+  await using broker = await SearchFixture.open({ liveIndexBytesMax: 300_000, segmentConcurrency });
   const waiting: (() => void)[] = [];
   let count = 0;
   for (let step = 0; step < 40; step += 1) {
