@@ -1,11 +1,13 @@
 /** Search over what is in the WAL: the indexer follows it, the searcher answers, HTTP shows it. */
 
 import { join } from "node:path";
+import { fixedSharesOf } from "./config/memory-budget.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
 import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
 import type { Metrics } from "./core/metrics.ts";
+import { setArchiveCacheBytes } from "./core/native-segments.ts";
 import { processorCount } from "./core/processors.ts";
 import type { TopicSummary } from "./http/cat-indices.ts";
 import type { RecordSource } from "./http/record-source.ts";
@@ -61,7 +63,9 @@ const RESPONSE_BYTES_MAX = 64 * 2 ** 20;
 export async function startSearch(options: SearchOptions): Promise<RunningSearch> {
   const { config, source, segments, metrics, clock, logger, version, isReady } = options;
   const indexing = config.enableWalIndexing ? startIndexing(options) : undefined;
-  const runner = new TopicJobRunner({ source, clock, logger });
+  const { archiveCacheBytesMax, topicReadBytesMax } = fixedSharesOf(config.memoryMaxBytes);
+  setArchiveCacheBytes(archiveCacheBytesMax);
+  const runner = new TopicJobRunner({ source, memoryBytesMax: topicReadBytesMax, clock, logger });
   const reads = new TopicReads({ source, clock, run: (job) => runner.run(job) });
   const startHttp = (): Promise<HttpServer> =>
     startHttpServer({

@@ -7,7 +7,7 @@
 import { parseArgs } from "node:util";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { readKafkaEnvironment } from "./config/kafka-environment.ts";
-import { isPowerOfTwo, memorySharesOf, sharedBytesOf } from "./config/memory-budget.ts";
+import { choosableBytesOf, isPowerOfTwo, memorySharesOf } from "./config/memory-budget.ts";
 import { nearestOf } from "./config/nearest.ts";
 import { kebabOf, snakeOf, variableOf } from "./config/setting-spelling.ts";
 import { type Config, SETTING_NAMES, type SettingName, settingOf } from "./config/settings.ts";
@@ -240,7 +240,7 @@ function checkTogether(config: Config): void {
   require(config.groupMinSessionTimeoutMs <=
     config.groupMaxSessionTimeoutMs, "group-min-session-timeout-ms must not exceed group-max-session-timeout-ms.");
   const { memoryMaxBytes, walSlabBytes, inFlightBytesMax, liveIndexBytesMax } = config;
-  const shared = sharedBytesOf(memoryMaxBytes);
+  const shared = choosableBytesOf(memoryMaxBytes);
   require(walSlabBytes + inFlightBytesMax + liveIndexBytesMax <=
     shared, "wal-slab-bytes, in-flight-bytes-max and live-index-bytes-max together exceed the " +
     `${formatBytes(shared)} that memory-max ${formatBytes(memoryMaxBytes)} leaves for them.`);

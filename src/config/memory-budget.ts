@@ -3,7 +3,8 @@
  * Workers, the library and the garbage that has not been collected yet is set aside first:
  *
  *   runtime reserve   fixed + 1/8 of the limit     main thread, two Workers, the index writer's heap
- *   rest              1/4 WAL slab (a power of two), 3/8 requests and responses in flight, 1/4 live index
+ *   rest              1/4 WAL slab (a power of two), 5/16 requests and responses in flight, 1/4 live index,
+ *                     1/16 cache of what is read from archives, 1/8 topic reads over HTTP
  *
  * What the roundings leave over stays unused, as room for the allocator.
  */
@@ -20,14 +21,34 @@ export interface MemoryShares {
   readonly liveIndexBytesMax: number;
 }
 
-/** What is left of `memoryMaxBytes` for the shares. */
+/** The shares that no setting chooses. */
+export interface FixedShares {
+  readonly archiveCacheBytesMax: number;
+  readonly topicReadBytesMax: number;
+}
+
+/** What is left of `memoryMaxBytes` for all shares. */
 export function sharedBytesOf(memoryMaxBytes: number): number {
   return memoryMaxBytes - RUNTIME_FIXED_BYTES - Math.floor(memoryMaxBytes / 8);
 }
 
+export function fixedSharesOf(memoryMaxBytes: number): FixedShares {
+  const shared = sharedBytesOf(memoryMaxBytes);
+  return {
+    archiveCacheBytesMax: wholeMebibytes(shared / 16),
+    topicReadBytesMax: wholeMebibytes(shared / 8),
+  };
+}
+
+/** What is left for the shares that settings may choose. */
+export function choosableBytesOf(memoryMaxBytes: number): number {
+  const { archiveCacheBytesMax, topicReadBytesMax } = fixedSharesOf(memoryMaxBytes);
+  return sharedBytesOf(memoryMaxBytes) - archiveCacheBytesMax - topicReadBytesMax;
+}
+
 /**
  * The shares of `memoryMaxBytes`; values in `chosen` that are not 0 are kept as they are. The slab divides
- * `walFileBytes` (both are powers of two). The sum may exceed `sharedBytesOf` only through `chosen`.
+ * `walFileBytes` (both are powers of two). The sum may exceed `choosableBytesOf` only through `chosen`.
  */
 export function memorySharesOf(
   memoryMaxBytes: number,
@@ -41,7 +62,7 @@ export function memorySharesOf(
   );
   return {
     walSlabBytes: chosen.walSlabBytes || slab,
-    inFlightBytesMax: chosen.inFlightBytesMax || wholeMebibytes((shared * 3) / 8),
+    inFlightBytesMax: chosen.inFlightBytesMax || wholeMebibytes((shared * 5) / 16),
     liveIndexBytesMax: chosen.liveIndexBytesMax || wholeMebibytes(shared / 4),
   };
 }

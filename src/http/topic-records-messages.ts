@@ -1,6 +1,7 @@
 /** What the main thread and the Worker for topic reads tell each other. */
 
 import type { ReadStretch } from "./record-source.ts";
+import type { TopicReadLimits } from "./topic-read-limits.ts";
 import type { RecordsJob } from "./topic-records-page.ts";
 import type { TableJob } from "./topic-table-page.ts";
 
@@ -18,7 +19,12 @@ export interface TopicAnswer {
 /** To the Worker. */
 export type TopicWorkerCommand =
   /** Answered by questions and one answer, all with its `id`. */
-  | { readonly kind: "job"; readonly id: number; readonly job: TopicJob }
+  | {
+      readonly kind: "job";
+      readonly id: number;
+      readonly job: TopicJob;
+      readonly limits: TopicReadLimits;
+    }
   /** Answers "read". Each batch is a copy of its own. */
   | { readonly kind: "batches"; readonly id: number; readonly batches: readonly Uint8Array[] }
   /** Answers "read": the log cannot be read. */

@@ -30,6 +30,8 @@ export interface PageLimits {
   readonly lengthMax: number;
   /** Memory for what is being merged, about. */
   readonly heldBytesMax: number;
+  /** A batch that is larger than this when it is decompressed is not looked into. */
+  readonly contentBytesMax: number;
   /** A page that takes longer ends behind the record at hand. */
   readonly elapsedMsMax: number;
 }
@@ -38,14 +40,14 @@ export interface PageLimits {
 export async function pageOfRecords(
   { topic, topicId, ranges, limit }: RecordsJob,
   read: ReadBatches,
-  { lengthMax, heldBytesMax, elapsedMsMax, clock }: PageLimits & { readonly clock: Clock },
+  { lengthMax, elapsedMsMax, clock, ...memory }: PageLimits & { readonly clock: Clock },
 ): Promise<Uint8Array> {
   const skipped: SkippedBatch[] = [];
   const onSkipped = (batch: SkippedBatch): void => {
     if (skipped.length < SKIPPED_MAX) skipped.push(batch);
   };
   const deadlineMs = clock.monotonicMs() + elapsedMsMax;
-  const merge = await RecordMerge.start(ranges, { read, heldBytesMax, onSkipped });
+  const merge = await RecordMerge.start(ranges, { ...memory, read, onSkipped });
   const records: string[] = [];
   let length = 0;
   let next = await merge.peek();

@@ -6,6 +6,7 @@ import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.t
 import { workerUrl } from "../core/worker-url.ts";
 import { SearchError } from "../search/elasticsearch-error.ts";
 import type { RecordSource } from "./record-source.ts";
+import { type TopicReadLimits, topicReadLimitsOf } from "./topic-read-limits.ts";
 import type {
   TopicAnswer,
   TopicJob,
@@ -15,6 +16,8 @@ import type {
 
 export interface TopicJobRunnerOptions {
   readonly source: Pick<RecordSource, "readBatches">;
+  /** For all jobs together. */
+  readonly memoryBytesMax: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** For tests that want to kill the Worker. */
@@ -27,8 +30,6 @@ interface RunningJob {
   readonly finish: (outcome: TopicAnswer | SearchError) => void;
 }
 
-/** Jobs in the Worker at a time: each holds some 50 MB at worst. */
-const RUNNING_MAX = 2;
 /** Jobs that wait for it; more are refused. */
 const WAITING_MAX = 16;
 
@@ -38,10 +39,16 @@ export class TopicJobRunner {
   readonly #worker: SupervisedWorker<TopicWorkerCommand, TopicWorkerReport>;
   readonly #running = new Map<number, RunningJob>();
   #waiting: RunningJob[] = [];
+  /** Jobs in the Worker at a time. */
+  readonly #runningMax: number;
+  readonly #limits: TopicReadLimits;
   #nextId = 1;
 
   constructor(options: TopicJobRunnerOptions) {
     const { clock, logger, createWorker } = options;
+    const { runningMax, ...limits } = topicReadLimitsOf(options.memoryBytesMax);
+    this.#runningMax = runningMax;
+    this.#limits = limits;
     this.#options = options;
     this.#worker = new SupervisedWorker<TopicWorkerCommand, TopicWorkerReport>({
       name: "topic-reader",
@@ -51,7 +58,7 @@ export class TopicJobRunner {
       ...(createWorker ? { createWorker } : {}),
       onStart: () => {
         for (const { id, job } of this.#running.values())
-          this.#worker.post({ kind: "job", id, job });
+          this.#worker.post({ kind: "job", id, job, limits });
       },
       onReport: (report) => this.#onReport(report),
       onDeath: () => this.#failAll("the Worker for topic reads died"),
@@ -87,12 +94,13 @@ export class TopicJobRunner {
   }
 
   #startNext(): void {
-    if (this.#running.size >= RUNNING_MAX) return;
+    if (this.#running.size >= this.#runningMax) return;
     const next = this.#waiting.shift();
     if (next === undefined) return;
     const { id, job } = next;
     this.#running.set(id, next);
-    if (this.#worker.isRunning) this.#worker.post({ kind: "job", id, job });
+    const limits = this.#limits;
+    if (this.#worker.isRunning) this.#worker.post({ kind: "job", id, job, limits });
     else this.#worker.start();
   }
 

@@ -36,13 +36,13 @@ export interface WalkOptions {
   readonly read: ReadBatches;
   /** Of one read. */
   readonly readBytesMax: number;
+  /** A batch that is larger than this when it is decompressed is not looked into. */
+  readonly contentBytesMax: number;
   readonly onSkipped: (batch: SkippedBatch) => void;
 }
 
 /** More are passed over in silence. */
 export const SKIPPED_MAX = 100;
-/** A batch that is larger than this when it is decompressed is not looked into. */
-export const BATCH_CONTENT_BYTES_MAX = 32 * 1024 * 1024;
 
 /** An opened batch, at the record that was found last. */
 export interface OpenBatch {
@@ -152,7 +152,7 @@ export class PartitionWalk {
       return true;
     }
     try {
-      this.#open = { header, cursor: recordsOf(batch, 0, header, BATCH_CONTENT_BYTES_MAX) };
+      this.#open = { header, cursor: recordsOf(batch, 0, header, this.#options.contentBytesMax) };
     } catch (thrown) {
       this.#skip(header, thrown);
       this.offset = endOffset;

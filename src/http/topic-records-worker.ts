@@ -7,6 +7,7 @@ import { systemClock } from "../core/clock.ts";
 import { lowerThreadPriority } from "../core/native.ts";
 import { SearchError } from "../search/elasticsearch-error.ts";
 import { apiErrorBodyOf } from "./api-error.ts";
+import type { TopicReadLimits } from "./topic-read-limits.ts";
 import type { TopicJob, TopicWorkerCommand, TopicWorkerReport } from "./topic-records-messages.ts";
 import { pageOfRecords } from "./topic-records-page.ts";
 import type { ReadBatches } from "./topic-records-walk.ts";
@@ -16,15 +17,12 @@ declare const self: Worker;
 
 /** As searches: behind acks and fetches, before indexing. */
 const NICE = 5;
-/** Characters of a page's records. */
-const LENGTH_MAX = 8 * 1024 * 1024;
-/** For the batches that are merged, or the keys of a table. */
-const HELD_BYTES_MAX = 8 * 1024 * 1024;
 /** A page of records is shorter then; a table, which has no parts, is given up. */
 const RECORDS_MS_MAX = 5_000;
 const TABLE_MS_MAX = 120_000;
 
-type Reply = Exclude<TopicWorkerCommand, { kind: "job" }>;
+type JobCommand = Extract<TopicWorkerCommand, { kind: "job" }>;
+type Reply = Exclude<TopicWorkerCommand, JobCommand>;
 
 /** What each job waits for, by its id. */
 const waits = new Map<number, (reply: Reply) => void>();
@@ -32,16 +30,16 @@ const waits = new Map<number, (reply: Reply) => void>();
 lowerThreadPriority(NICE);
 self.onmessage = ({ data }: MessageEvent<TopicWorkerCommand>) => {
   if (data.kind === "job")
-    void answer(data.id, data.job); // It never rejects.
+    void answer(data); // It never rejects.
   else waits.get(data.id)?.(data);
 };
 
-async function answer(id: number, job: TopicJob): Promise<void> {
+async function answer({ id, job, limits }: JobCommand): Promise<void> {
   let status = 200;
   let body: Uint8Array;
   let failure: string | undefined;
   try {
-    body = await pageOf(job, readerOf(id));
+    body = await pageOf(job, limits, readerOf(id));
   } catch (thrown) {
     const error = thrown instanceof SearchError ? thrown : failedError("the request failed");
     // The client's fault is the client's; what was not foreseen is for the log.
@@ -53,11 +51,14 @@ async function answer(id: number, job: TopicJob): Promise<void> {
   report({ kind: "answer", id, status, body, failure }, [body.buffer as ArrayBuffer]);
 }
 
-function pageOf(job: TopicJob, read: ReadBatches): Promise<Uint8Array> {
-  const limits = { heldBytesMax: HELD_BYTES_MAX, clock: systemClock };
+function pageOf(
+  job: TopicJob,
+  { lengthMax, ...memory }: TopicReadLimits,
+  read: ReadBatches,
+): Promise<Uint8Array> {
+  const limits = { ...memory, clock: systemClock };
   if (job.kind === "records") {
-    const pageLimits = { ...limits, lengthMax: LENGTH_MAX, elapsedMsMax: RECORDS_MS_MAX };
-    return pageOfRecords(job, read, pageLimits);
+    return pageOfRecords(job, read, { ...limits, lengthMax, elapsedMsMax: RECORDS_MS_MAX });
   }
   return pageOfTable(job, read, { ...limits, keysMax: job.limit, elapsedMsMax: TABLE_MS_MAX });
 }

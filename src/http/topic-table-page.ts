@@ -17,7 +17,6 @@ import {
   skippedPart,
 } from "./topic-records-json.ts";
 import {
-  BATCH_CONTENT_BYTES_MAX,
   type ReadBatches,
   SKIPPED_MAX,
   type SkippedBatch,
@@ -50,6 +49,8 @@ export interface TableJob {
 }
 
 export interface TableLimits extends FoldLimits {
+  /** A batch that is larger than this when it is decompressed is not looked into. */
+  readonly contentBytesMax: number;
   readonly elapsedMsMax: number;
 }
 
@@ -61,9 +62,9 @@ const READ_BYTES_MAX = 1024 * 1024;
 export async function pageOfTable(
   job: TableJob,
   read: ReadBatches,
-  { elapsedMsMax, clock, ...limits }: TableLimits & { readonly clock: Clock },
+  { elapsedMsMax, contentBytesMax, clock, ...limits }: TableLimits & { readonly clock: Clock },
 ): Promise<Uint8Array> {
-  const reading = new TableReading(job, new TableFold(limits, job.afterKey));
+  const reading = new TableReading(job, new TableFold(limits, job.afterKey), contentBytesMax);
   const deadlineMs = clock.monotonicMs() + elapsedMsMax;
   for (const range of job.ranges) {
     for await (const batch of batchesIn(range, read)) {
@@ -78,14 +79,16 @@ export async function pageOfTable(
 class TableReading {
   readonly #job: TableJob;
   readonly #fold: TableFold;
+  readonly #contentBytesMax: number;
   readonly #keyText: string | undefined;
   readonly #skipped: SkippedBatch[] = [];
   /** By partition, exclusive: what makes the table. */
   readonly #endOffsets: Map<number, number>;
   #longKeyCount = 0;
 
-  constructor(job: TableJob, fold: TableFold) {
+  constructor(job: TableJob, fold: TableFold, contentBytesMax: number) {
     this.#job = job;
+    this.#contentBytesMax = contentBytesMax;
     this.#fold = fold;
     this.#keyText = job.key && keyTextOf(job.key);
     this.#endOffsets = new Map(
@@ -98,7 +101,7 @@ class TableReading {
     const header = readBatchHeader(batch, 0);
     if (header.isControl) return true;
     try {
-      return this.#takeRecords(range, header, recordsOf(batch, 0, header, BATCH_CONTENT_BYTES_MAX));
+      return this.#takeRecords(range, header, recordsOf(batch, 0, header, this.#contentBytesMax));
     } catch (thrown) {
       if (!(thrown instanceof KafkaError)) throw thrown;
       const { baseOffset, lastOffsetDelta } = header;

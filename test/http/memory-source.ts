@@ -129,7 +129,10 @@ export class MemorySource implements RecordSource {
       ],
       limit: 100_000,
     };
-    const limits = { lengthMax: 1e9, heldBytesMax: 1e9, elapsedMsMax: 1e9, clock: systemClock };
+    const limits = {
+      ...{ lengthMax: 1e9, heldBytesMax: 1e9, contentBytesMax: 1e9, elapsedMsMax: 1e9 },
+      clock: systemClock,
+    };
     const page = await pageOfRecords(job, (_, stretch) => this.readBatches(place, stretch), limits);
     const { records } = JSON.parse(Buffer.from(page).toString());
     return records.find((record: { timestamp: number }) => record.timestamp >= timestampMs)?.offset;
@@ -156,7 +159,8 @@ export function readsIn(source: RecordSource, heldBytesMax = 2 ** 20): TopicRead
       const { topicId } = job;
       const read = (partition: number, stretch: ReadStretch) =>
         source.readBatches({ topicId, partition }, stretch);
-      const limits = { heldBytesMax, elapsedMsMax: 60_000, clock: systemClock };
+      const contentBytesMax = 32 * 2 ** 20;
+      const limits = { heldBytesMax, contentBytesMax, elapsedMsMax: 60_000, clock: systemClock };
       const body =
         job.kind === "records"
           ? await pageOfRecords(job, read, { ...limits, lengthMax: 100_000 })

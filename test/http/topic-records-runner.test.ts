@@ -34,6 +34,7 @@ function start(gate: () => Promise<void>) {
         return await source.readBatches({ topicId, partition: 0 }, stretch);
       },
     },
+    memoryBytesMax: 128 * 2 ** 20,
     clock: systemClock,
     logger: silentLogger,
     createWorker: (url) => {

@@ -163,7 +163,7 @@ test("bad input: a client that asks for much and reads nothing holds up nobody",
     const answers = await readAnswers(socket, count);
     socket.destroy();
     expect(answers.map(correlationIdOf)).toEqual(frames.map((_, index) => index));
-    // All answers together are 384 MiB. `in-flight-bytes-max` (76 MiB) bounds those that are held, and the collector
+    // All answers together are 384 MiB. `in-flight-bytes-max` (63 MiB) bounds those that are held, and the collector
     // may not have taken as many again.
   }, 152 * MIB);
 });
