@@ -120,7 +120,7 @@ export class SegmentIndexing {
     this.advance();
   }
 
-  /** The topic's records are to be found from now on, or no longer. */
+  /** The topic's records are to be found from now on, or no longer. Nothing is done about it before `advance`. */
   topicSwitched(topicId: string): void {
     const { segments, topics } = this.#options;
     for (const segmentId of [...this.#pending.keys(), ...this.#unwanted]) {
@@ -130,7 +130,6 @@ export class SegmentIndexing {
       // Generations lack what came while it was not indexed.
       if (topics.has(topicId)) this.#unfrozen.add(segmentId);
     }
-    this.advance();
   }
 
   /** A search could not read an index: it is made anew. */

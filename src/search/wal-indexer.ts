@@ -141,7 +141,8 @@ export class WalIndexer {
     const { topicId, name, isIndexed = true } = topic;
     if (isIndexed) this.#worker.post({ kind: "topicAdded", topic: { topicId, name } });
     else this.#worker.post({ kind: "topicRemoved", topicId });
-    if (this.#isLoaded) this.#segmentIndexing.topicSwitched(topicId);
+    this.#segmentIndexing.topicSwitched(topicId);
+    if (this.#isLoaded) this.#segmentIndexing.advance();
   }
 
   topicDeleted(topicId: string): void {

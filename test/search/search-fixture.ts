@@ -55,7 +55,6 @@ export interface TestAnswer {
 
 export interface FixtureOptions {
   readonly liveIndexBytesMax?: number;
-  /** Segments that get their index at the same time. */
   readonly segmentConcurrency?: number;
   readonly responseBytesMax?: number;
   readonly searchTimeoutMs?: number;
@@ -160,9 +159,7 @@ export class SearchFixture {
       walFileBytes: WAL_FILE_BYTES,
       durableAddress: wal.durableAddress,
       oldestAddress: () => wal.startAddress,
-      topics: [...this.#topicIds].map(([name, topicId]) => ({
-        ...{ name, topicId, isIndexed: !this.#unindexed.has(name) },
-      })),
+      topics: [...this.#topicIds].map(([name, topicId]) => ({ name, topicId })),
       liveIndexBytesMax: this.#options.liveIndexBytesMax ?? 64 * 1024 * 1024,
       segmentConcurrency: this.#options.segmentConcurrency ?? 1,
       segments: {
@@ -198,6 +195,7 @@ export class SearchFixture {
     });
     this.#wal = wal;
     this.#indexer = indexer;
+    for (const name of this.#unindexed) this.setIndexed(name, false);
   }
 
   /**
@@ -248,11 +246,9 @@ export class SearchFixture {
     return topicId;
   }
 
-  /** Whether a topic's records are to be found; it is created if it is new. */
   setIndexed(name: string, isIndexed: boolean): void {
     const topicId = this.#topicIds.get(name) ?? this.createTopic(name);
-    if (isIndexed) this.#unindexed.delete(name);
-    else this.#unindexed.add(name);
+    this.#unindexed[isIndexed ? "delete" : "add"](name);
     this.indexer.topicSet({ topicId, name, isIndexed });
   }
 

@@ -148,6 +148,19 @@ test("segments: one without an indexed topic gets its index when one of its topi
   await expectAll(broker, 800);
 });
 
+test("segments: a topic that is indexed while the indexer starts is not overlooked", async () => {
+  await using broker = await SearchFixture.open();
+  broker.setIndexed("b", false);
+  await produceRound(broker, "first");
+  await expectAll(broker, 200);
+  (await broker.seal((topic) => topic === "b"))();
+  await broker.whenLogged("segment_indexed", 1);
+  await broker.restart();
+  broker.setIndexed("b", true);
+  await broker.whenLogged("segment_indexed", 2);
+  await expectAll(broker, 300);
+});
+
 test("segments: a topic that is indexed while its segment waits is read from the batches", async () => {
   await using broker = await SearchFixture.open();
   broker.setIndexed("b", false);
