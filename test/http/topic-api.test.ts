@@ -119,7 +119,8 @@ test("api: other methods are refused; a topic called api can be searched", async
 test("api: many reads at once are answered, or refused with 429", async () => {
   const reads = Array.from({ length: 60 }, () => get("/api/topics/orders/table"));
   const statuses = (await Promise.all(reads)).map(({ status }) => status);
-  expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(18);
+  // One runs, and 16 wait.
+  expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(17);
   expect(statuses.every((status) => status === 200 || status === 429)).toBe(true);
   expect((await get("/api/topics/orders/table")).status).toBe(200);
 });
