@@ -24,6 +24,7 @@ import { consoleTools } from "./scenarios/console-tools.ts";
 import { groups } from "./scenarios/groups.ts";
 import { idempotence } from "./scenarios/idempotence.ts";
 import { kill } from "./scenarios/kill.ts";
+import { logCompaction } from "./scenarios/log-compaction.ts";
 import { readingAfterKills, readingOthers } from "./scenarios/reading-others.ts";
 import { recordScenarios } from "./scenarios/records.ts";
 import { search } from "./scenarios/search.ts";
@@ -34,6 +35,7 @@ const SCENARIO_LIMIT_MS = 150_000;
 const ONLY_FOR: Readonly<Record<string, string>> = {
   "reading-after-kills": "java",
   "console-tools": "java",
+  "log-compaction": "java",
   search: "kafka-python",
 };
 
@@ -59,11 +61,16 @@ const QUICK_SESSION = ["broker.session.timeout.ms=5000", "broker.heartbeat.inter
 
 /** Records move to segments while the clients read them. */
 const QUICK_SEALING = ["--wal-indexing-interval-secs", "1"];
+/** And compacted ones are compacted meanwhile. */
+const QUICK_COMPACTION = ["--log-cleaner-backoff-ms", "500"];
 
 function brokerKind(advertised?: LossyProxy): BrokerKind {
   if (!options.peer) {
     const advertising = advertised ? ["--advertised-addr", advertised.bootstrap] : [];
-    return chronik({ source: options.source, flags: [...QUICK_SEALING, ...advertising] });
+    return chronik({
+      source: options.source,
+      flags: [...QUICK_SEALING, ...QUICK_COMPACTION, ...advertising],
+    });
   }
   const advertisedPort = advertised ? { advertisedPort: advertised.port } : {};
   return kafka({ heap: "512M", properties: QUICK_SESSION, ...advertisedPort });
@@ -117,7 +124,7 @@ function isChosen(client: Client, scenario: Scenario): boolean {
 async function runMainPhase(clients: readonly Client[]): Promise<void> {
   const broker = await Broker.start(brokerKind(), join(directory, "broker"));
   const benches = clients.map((client) => new Bench({ client, broker, directory }));
-  const quiet = [...recordScenarios, groups, admin, consoleTools, search];
+  const quiet = [...recordScenarios, groups, admin, consoleTools, logCompaction, search];
   try {
     for (const bench of benches) await runScenarios(bench, quiet);
     for (const bench of benches) await runScenarios(bench, [readingOthers]);
@@ -155,7 +162,7 @@ async function runProxyPhase(clients: readonly Client[]): Promise<void> {
 function resultsOf(startedMs: number): RunResults {
   const scenarios = [
     ...[...recordScenarios, readingOthers, groups, idempotence(noProxy), admin, consoleTools],
-    ...[kill, readingAfterKills, search],
+    ...[logCompaction, kill, readingAfterKills, search],
   ];
   const ran = scenarios.filter(({ name }) => outcomes.some((it) => it.scenario === name));
   const git = ["git", "rev-parse", "--short", "HEAD"];
