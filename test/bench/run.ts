@@ -20,6 +20,7 @@ import { PROJECT_DIRECTORY } from "../conformance/paths.ts";
 import { describeSkipped, setUp } from "../conformance/setup.ts";
 import { AGGREGATE_10M } from "./aggregate-workload.ts";
 import { COLD_QUERY } from "./cold-query.ts";
+import { COMPACTION } from "./compaction.ts";
 import { FRESHNESS } from "./freshness.ts";
 import { INDEX_RATE } from "./index-rate.ts";
 import { describeMachine, describeSubject } from "./machine.ts";
@@ -58,6 +59,7 @@ const WORKLOADS: readonly Workload[] = [
   ...MEMORY_WORKLOADS,
   MANY_TOPICS,
   SEGMENT_INDEX,
+  COMPACTION,
   ...SEGMENT_WORKLOADS,
 ];
 
