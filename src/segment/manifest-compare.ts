@@ -4,10 +4,11 @@ import { nextTurn } from "../core/clock.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
 import type { ManifestChanges } from "./manifest-changes.ts";
 import { logStartKeyOf, type StoredManifest } from "./manifest-reading.ts";
+import type { SegmentFacts } from "./segment-facts.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 
 /** Compared between two turns of the event loop. */
-const RANGES_PER_SLICE = 256;
+const RANGES_PER_SLICE = 64;
 const SEGMENTS_PER_SLICE = 64;
 const TOPICS_PER_SLICE = 256;
 
@@ -16,6 +17,8 @@ export interface RegisteredState {
   readonly index: SegmentIndex;
   readonly meta: Pick<MetaStore, "topics" | "topicById" | "logStartOffsets">;
   readonly changes: ManifestChanges;
+  /** Called for each that is registered. */
+  readonly onRegistered: (facts: SegmentFacts) => void;
   /** The manifest names a segment that is not registered. */
   readonly onUnregistered: (segmentId: string) => void;
   /** The manifest has a topic that is no more. */
@@ -35,7 +38,7 @@ export async function compareWithManifest(
 
 async function compareRegistered(
   manifest: StoredManifest | undefined,
-  { index, changes }: RegisteredState,
+  { index, changes, onRegistered }: RegisteredState,
 ): Promise<boolean> {
   let isDifferent = false;
   const snapshot = index.snapshot();
@@ -44,6 +47,7 @@ async function compareRegistered(
       const segments = snapshot.take(RANGES_PER_SLICE);
       if (segments.length === 0) return isDifferent;
       for (const facts of segments) {
+        onRegistered(facts);
         const named = manifest?.index.segment(facts.segmentId);
         if (named !== undefined && Bun.deepEquals(named, facts)) continue;
         changes.segmentChanged(facts.segmentId);

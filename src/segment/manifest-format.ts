@@ -31,7 +31,7 @@ import { readUint32At } from "../protocol/big-endian.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { Reader } from "../protocol/reader.ts";
 import { Writer } from "../protocol/writer.ts";
-import { decodeSegmentFacts, encodeSegmentFacts, type SegmentFacts } from "./segment-facts.ts";
+import { encodeSegmentFacts, type SegmentFacts } from "./segment-facts.ts";
 
 export const MANIFEST_PREFIX = "manifests/";
 export const MANIFEST_HEADER_BYTES = 77;
@@ -97,6 +97,12 @@ export class ManifestVersionError extends KafkaError {
   }
 }
 
+/** Segments as they lie in a content, so that many can be encoded in slices. */
+export interface EncodedSegments {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
 export const EMPTY_CONTENT: ManifestContent = {
   topics: [],
   logStarts: [],
@@ -120,7 +126,22 @@ export function parseManifestKey(
   return { generation: Number(generation), part: part === undefined ? undefined : Number(part) };
 }
 
-export function encodeManifest(header: ManifestHeader, content: ManifestContent): Uint8Array {
+export function encodeSegments(segments: readonly SegmentFacts[]): EncodedSegments {
+  const writer = new Writer(4096);
+  for (const facts of segments) {
+    const bytes = encodeSegmentFacts(facts);
+    writer.writeInt32(bytes.length);
+    writer.writeRaw(bytes);
+  }
+  return { count: segments.length, bytes: writer.bytesWritten().slice() };
+}
+
+/** @param encoded segments that come before those of the content */
+export function encodeManifest(
+  header: ManifestHeader,
+  content: ManifestContent,
+  encoded: readonly EncodedSegments[] = [],
+): Uint8Array {
   const writer = new Writer(4096);
   writer.writeRaw(MAGIC);
   writer.writeUint32(VERSION);
@@ -134,7 +155,7 @@ export function encodeManifest(header: ManifestHeader, content: ManifestContent)
   const lengthPosition = writer.position;
   writer.writeInt32(0);
   writer.writeInt32(0);
-  writeContent(writer, content);
+  writeContent(writer, content, [...encoded, encodeSegments(content.added)]);
   writer.setInt32At(lengthPosition, writer.position - MANIFEST_HEADER_BYTES);
   writer.setInt32At(HEADER_CRC_POSITION, crc32c(writer.bytesWritten(), 0, HEADER_CRC_POSITION) | 0);
   writer.writeInt32(crc32c(writer.bytesWritten(), MANIFEST_HEADER_BYTES) | 0);
@@ -165,24 +186,33 @@ export function decodeManifestHeader(bytes: Uint8Array): ManifestHeader {
   };
 }
 
-/** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are not what was written; ManifestVersionError */
-export function decodeManifest(bytes: Uint8Array): {
+/** A manifest's object with its segments not decoded yet: that takes a while, and is the caller's to slice. */
+export interface DecodedManifest {
   readonly header: ManifestHeader;
-  readonly content: ManifestContent;
-} {
+  readonly content: Omit<ManifestContent, "added">;
+  /** For `decodeSegmentFacts`. Views of what was decoded. */
+  readonly segments: readonly Uint8Array[];
+}
+
+/** @throws KafkaError KAFKA_STORAGE_ERROR if `bytes` are not what was written; ManifestVersionError */
+export function decodeManifest(bytes: Uint8Array): DecodedManifest {
   const header = decodeManifestHeader(bytes);
   const end = MANIFEST_HEADER_BYTES + readUint32At(bytes, HEADER_CRC_POSITION - 4);
   if (bytes.length !== end + CRC_BYTES) refuse("is cut short, or has something behind it");
   const crc = crc32c(bytes, MANIFEST_HEADER_BYTES, end);
   if (readUint32At(bytes, end) !== crc) refuse("is damaged");
   try {
-    return { header, content: readContent(new Reader(bytes, MANIFEST_HEADER_BYTES, end)) };
+    return { header, ...readContent(new Reader(bytes, MANIFEST_HEADER_BYTES, end)) };
   } catch (cause) {
     refuse(`has a valid checksum, but cannot be read: ${String(cause)}`, cause);
   }
 }
 
-function writeContent(writer: Writer, content: ManifestContent): void {
+function writeContent(
+  writer: Writer,
+  content: ManifestContent,
+  added: readonly EncodedSegments[],
+): void {
   writeList(writer, content.topics, ({ topicId, name }) => {
     writer.writeUuid(topicId);
     writer.writeString(name);
@@ -197,15 +227,12 @@ function writeContent(writer: Writer, content: ManifestContent): void {
     writer.writeInt64(endAddress);
   });
   writeList(writer, content.removedIds, (segmentId) => writer.writeUuid(segmentId));
-  writeList(writer, content.added, (facts) => {
-    const bytes = encodeSegmentFacts(facts);
-    writer.writeInt32(bytes.length);
-    writer.writeRaw(bytes);
-  });
+  writer.writeInt32(added.reduce((sum, { count }) => sum + count, 0));
+  for (const { bytes } of added) writer.writeRaw(bytes);
 }
 
-function readContent(reader: Reader): ManifestContent {
-  const content: ManifestContent = {
+function readContent(reader: Reader): Omit<DecodedManifest, "header"> {
+  const content = {
     topics: readList(reader, 18, () => ({
       topicId: reader.readUuid(),
       name: reader.readString(),
@@ -220,10 +247,10 @@ function readContent(reader: Reader): ManifestContent {
       endAddress: reader.readInt64(),
     })),
     removedIds: readList(reader, 16, () => reader.readUuid()),
-    added: readList(reader, 4, () => decodeSegmentFacts(reader.readView(reader.readInt32()))),
   };
+  const segments = readList(reader, 4, () => reader.readView(reader.readInt32()));
   if (reader.remaining > 0) refuse("has something behind its lists");
-  return content;
+  return { content, segments };
 }
 
 function writeList<Value>(

@@ -6,19 +6,23 @@
 import { nextTurn } from "../core/clock.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import {
+  type DecodedManifest,
   decodeManifest,
   decodeManifestHeader,
   type LogStart,
   MANIFEST_HEADER_BYTES,
   MANIFEST_PREFIX,
-  type ManifestContent,
   type ManifestHeader,
   ManifestVersionError,
   manifestKeyOf,
   parseManifestKey,
 } from "./manifest-format.ts";
 import type { ObjectStore } from "./object-store.ts";
+import { decodeSegmentFacts, type SegmentFacts } from "./segment-facts.ts";
 import { SegmentIndex } from "./segment-index.ts";
+
+/** Decoded between two turns of the event loop. */
+const SEGMENTS_PER_SLICE = 16;
 
 /** What the newest generation says. */
 export interface StoredManifest {
@@ -152,19 +156,23 @@ class ChainState {
   async read(store: ObjectStore, generation: number): Promise<void> {
     const key = manifestKeyOf(generation);
     const bytes = await readWhole(store, key);
-    const { header, content } = checked(key, () => decodeManifest(bytes));
+    const decoded = checked(key, () => decodeManifest(bytes));
+    const { header } = decoded;
     if (header.kind === "full") {
-      await this.#readFull(store, header, content);
+      await this.#readFull(store, decoded);
       this.#fullGeneration = generation;
       this.#fullBytes += bytes.length;
     } else {
-      checked(key, () => this.#apply(content));
+      const added: SegmentFacts[] = [];
+      await eachSegment(key, decoded, (facts) => added.push(facts));
+      const { removedIds } = decoded.content;
+      // An AssertionError, if it does not fit what is there.
+      checked(key, () => this.#index.apply({ added, removedIds }));
+      this.#take(decoded);
       this.#deltaCount += 1;
       this.#deltaBytes += bytes.length;
     }
     this.#header = header;
-    // A chain may be long, and each of its generations has been decoded in one go.
-    await nextTurn();
   }
 
   result(): StoredManifest {
@@ -183,46 +191,35 @@ class ChainState {
     };
   }
 
-  async #readFull(
-    store: ObjectStore,
-    header: ManifestHeader,
-    content: ManifestContent,
-  ): Promise<void> {
+  /** Its segments come in any order, before anything is looked up. */
+  async #readFull(store: ObjectStore, full: DecodedManifest): Promise<void> {
+    const { header } = full;
+    const restore = (facts: SegmentFacts): void => this.#index.restore(facts);
     for (let part = 0; part < header.link; part += 1) {
       const key = manifestKeyOf(header.generation, part);
       const bytes = await readWhole(store, key);
-      checked(key, () => {
-        const decoded = decodeManifest(bytes);
-        const { kind, generation, link } = decoded.header;
+      const decoded = checked(key, () => {
+        const manifest = decodeManifest(bytes);
+        const { kind, generation, link } = manifest.header;
         if (kind !== "part" || generation !== header.generation || link !== part) {
           throw new KafkaError(ErrorCode.kafkaStorageError, "It is another's.");
         }
-        this.#restore(decoded.content);
+        return manifest;
       });
+      await eachSegment(key, decoded, restore);
+      this.#take(decoded);
       this.#fullBytes += bytes.length;
-      await nextTurn();
     }
     const key = manifestKeyOf(header.generation);
+    await eachSegment(key, full, restore);
+    this.#take(full);
     checked(key, () => {
-      this.#restore(content);
       const fault = this.#index.finishRestore();
       if (fault !== undefined) throw new KafkaError(ErrorCode.kafkaStorageError, `${fault}.`);
     });
   }
 
-  /** Before anything is looked up: in any order. */
-  #restore(content: ManifestContent): void {
-    for (const facts of content.added) this.#index.restore(facts);
-    this.#take(content);
-  }
-
-  /** @throws AssertionError if it does not fit what is there */
-  #apply(content: ManifestContent): void {
-    this.#index.apply(content);
-    this.#take(content);
-  }
-
-  #take({ topics, logStarts, deletedTopics }: ManifestContent): void {
+  #take({ content: { topics, logStarts, deletedTopics } }: DecodedManifest): void {
     for (const { topicId, name } of topics) this.#topics.set(topicId, name);
     for (const start of logStarts) this.#logStarts.set(logStartKeyOf(start), start);
     // Each names all that still matter.
@@ -231,6 +228,20 @@ class ChainState {
       this.#deletedTopics.set(topicId, endAddress);
       this.#topics.delete(topicId);
     }
+  }
+}
+
+/** Decodes the segments in slices. @throws ChainFault */
+async function eachSegment(
+  key: string,
+  { segments }: DecodedManifest,
+  take: (facts: SegmentFacts) => void,
+): Promise<void> {
+  for (let start = 0; start < segments.length; start += SEGMENTS_PER_SLICE) {
+    for (const bytes of segments.slice(start, start + SEGMENTS_PER_SLICE)) {
+      checked(key, () => take(decodeSegmentFacts(bytes)));
+    }
+    await nextTurn();
   }
 }
 

@@ -14,12 +14,16 @@ import {
   type ManifestHeader,
   manifestKeyOf,
 } from "./manifest-format.ts";
+import type { FullPiece } from "./manifest-full.ts";
 import type { Persistent } from "./manifest-put.ts";
 import type { ManifestReading } from "./manifest-reading.ts";
 import type { ObjectStore } from "./object-store.ts";
 
-/** Deltas on one full generation; also, their bytes are at most as many as the full one's and these. */
-const DELTAS_MAX = 32;
+/** Deltas on one full generation, at most: so many, and as many again for each of these bytes that it has. */
+const DELTAS = 32;
+const DELTAS_PER_BYTES = 1024 * 1024;
+const DELTAS_MAX = 512;
+/** The deltas' bytes are at most as many as the full one's and these. */
 const DELTA_BYTES_MIN = 64 * 1024;
 
 export interface ManifestSeriesOptions {
@@ -54,7 +58,8 @@ export class ManifestSeries {
   get isFullDue(): boolean {
     if (this.#full === undefined) return true;
     const { sizeBytes, deltaCount, deltaBytes } = this.#full;
-    return deltaCount >= DELTAS_MAX || deltaBytes > sizeBytes + DELTA_BYTES_MIN;
+    const deltasMax = Math.min(DELTAS_MAX, DELTAS * (1 + sizeBytes / DELTAS_PER_BYTES));
+    return deltaCount >= deltasMax || deltaBytes > sizeBytes + DELTA_BYTES_MIN;
   }
 
   /** Goes on from what is in the store. */
@@ -83,7 +88,7 @@ export class ManifestSeries {
   /** @throws StoppedError, ObjectExistsError */
   async writeFull(
     ends: ManifestEnds,
-    contents: AsyncIterable<ManifestContent>,
+    pieces: AsyncIterable<FullPiece>,
     deletedTopics: readonly DeletedTopic[],
   ): Promise<void> {
     const header = this.#headerOf(ends);
@@ -91,16 +96,17 @@ export class ManifestSeries {
     this.#keys = [];
     let sizeBytes = 0;
     let partCount = 0;
-    let last: ManifestContent | undefined;
-    for await (const content of contents) {
+    let last: FullPiece | undefined;
+    for await (const piece of pieces) {
       if (last !== undefined) {
         sizeBytes += await this.#putPart({ ...header, kind: "part", link: partCount }, last);
         partCount += 1;
       }
-      last = content;
+      last = piece;
     }
     const full = { ...header, kind: "full", link: partCount } as const;
-    const bytes = encodeManifest(full, { ...EMPTY_CONTENT, ...last, deletedTopics });
+    const content = { ...EMPTY_CONTENT, ...last?.content, deletedTopics };
+    const bytes = encodeManifest(full, content, last?.encoded);
     await this.#put(full, bytes);
     this.#full = { sizeBytes: sizeBytes + bytes.length, deltaCount: 0, deltaBytes: 0 };
     await this.#deleteKeys(superfluous);
@@ -113,9 +119,9 @@ export class ManifestSeries {
     return { generation, clusterId, createdMs: clock.nowMs(), ...ends };
   }
 
-  async #putPart(header: ManifestHeader, content: ManifestContent): Promise<number> {
+  async #putPart(header: ManifestHeader, { content, encoded }: FullPiece): Promise<number> {
     const key = manifestKeyOf(header.generation, header.link);
-    const bytes = encodeManifest(header, content);
+    const bytes = encodeManifest(header, { ...EMPTY_CONTENT, ...content }, encoded);
     this.#keys.push(key);
     await this.#options.persistent.put(key, bytes);
     return bytes.length;

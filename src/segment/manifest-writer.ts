@@ -12,7 +12,7 @@ import type { Logger } from "../core/logger.ts";
 import type { MetaCommand, MetaStore } from "../meta/meta-store.ts";
 import { ManifestChanges, type ManifestSubject } from "./manifest-changes.ts";
 import { compareWithManifest } from "./manifest-compare.ts";
-import { fullContents } from "./manifest-full.ts";
+import { fullPieces } from "./manifest-full.ts";
 import { Persistent, StoppedError } from "./manifest-put.ts";
 import { type ManifestReading, readManifests, type StoredManifest } from "./manifest-reading.ts";
 import { ManifestSeries } from "./manifest-series.ts";
@@ -97,7 +97,6 @@ export class ManifestWriter {
   /** From now on every change is written. Call before anything is registered. */
   start(): void {
     const { segments, meta } = this.#options;
-    for (const { endAddress } of segments.index.segments()) this.#sealed(endAddress);
     this.#removeListeners.push(
       segments.onChanged((change) => this.#segmentsChanged(change)),
       meta.onApplied((command) => this.#metaChanged(command)),
@@ -261,6 +260,7 @@ export class ManifestWriter {
       index: segments.index,
       meta,
       changes: this.#changes,
+      onRegistered: ({ endAddress }) => this.#sealed(endAddress),
       onUnregistered: (segmentId) => this.#hold(segmentId),
       onTopicGone: (topicId) => this.#topicDeleted(topicId),
     });
@@ -316,8 +316,8 @@ export class ManifestWriter {
     }));
     if (this.#series.isFullDue || this.#changes.segmentCount > DELTA_SEGMENTS_MAX) {
       this.#changes.clear();
-      const contents = fullContents({ index: segments.index, meta });
-      return this.#series.writeFull(ends, contents, deletedTopics);
+      const pieces = fullPieces({ index: segments.index, meta });
+      return this.#series.writeFull(ends, pieces, deletedTopics);
     }
     const content = this.#changes.contentOf(this.#subject, deletedTopics);
     this.#changes.clear();
