@@ -24,6 +24,7 @@ const ENTRY_POINTS = [
   "src/search/searcher-worker.ts",
   "src/segment/sealing-worker.ts",
   "src/segment/merging-worker.ts",
+  "src/segment/uploading-worker.ts",
   "src/http/topic-records-worker.ts",
 ];
 

@@ -20,6 +20,7 @@ import { createRecordSource } from "./broker-records.ts";
 import { type RunningSearch, startSearch } from "./broker-search.ts";
 import { startSegmentWork } from "./broker-segments.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
+import { startUploads } from "./broker-uploads.ts";
 import type { Config } from "./config.ts";
 import type { Clock } from "./core/clock.ts";
 import { systemRandom } from "./core/clock.ts";
@@ -87,6 +88,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const isExpiring = retention.isExpiring.bind(retention);
   const segmentWork = { ...options, storage, searched, configs, manifests, isExpiring };
   started.defer(startSegmentWork(segmentWork));
+  started.defer(startUploads({ storage, searched, config, metrics, clock, logger }));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
   let maintenance: Maintenance | undefined;

@@ -14,6 +14,7 @@ import { type Config, SETTING_NAMES, type SettingName, settingOf } from "./confi
 import { formatBytes } from "./config/units.ts";
 import { ConfigError, formatValue, parseValue, type SettingValue } from "./config/values.ts";
 import type { LogFields } from "./core/logger.ts";
+import { ObjectStoreUrlError, parseObjectStoreUrl } from "./segment/object-store-url.ts";
 
 export type { AdvertisedAddress, Config } from "./config/settings.ts";
 
@@ -244,6 +245,16 @@ function checkTogether(config: Config): void {
   require(walSlabBytes + inFlightBytesMax + liveIndexBytesMax <=
     shared, "wal-slab-bytes, in-flight-bytes-max and live-index-bytes-max together exceed the " +
     `${formatBytes(shared)} that memory-max ${formatBytes(memoryMaxBytes)} leaves for them.`);
+  if (config.objectStore !== "") checkObjectStore(config.objectStore);
+}
+
+function checkObjectStore(url: string): void {
+  try {
+    parseObjectStoreUrl(url);
+  } catch (cause) {
+    if (!(cause instanceof ObjectStoreUrlError)) throw cause;
+    throw new ConfigError(`object-store: ${cause.message}`, { cause });
+  }
 }
 
 function warningsOf(config: Config): string[] {

@@ -77,6 +77,11 @@ export const SETTINGS = {
     default: undefined,
     help: "host or host:port that clients are told to connect to. Unset: the address they came through.",
   },
+  objectStore: {
+    kind: "text",
+    default: "",
+    help: "Where segments are copied to as well: s3://bucket/prefix or file:///directory.",
+  },
   memoryMaxBytes: {
     kind: "bytes",
     default: 360 * MIB,

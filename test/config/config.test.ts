@@ -105,6 +105,10 @@ test.each<[Given, string]>([
   ],
   [{ argv: ["--memory-max", "1M"] }, '--memory-max is "1M"; it must be a size from 224M to 1T.'],
   [
+    { argv: ["--object-store", "s3://bucket?endpont=x"] },
+    'object-store: s3:// has no parameter "endpont"; there are endpoint, region, path-style.',
+  ],
+  [
     { argv: ["--log-level", "loud"] },
     '--log-level is "loud"; it must be one of debug, info, warn, error.',
   ],

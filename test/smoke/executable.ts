@@ -5,6 +5,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { decodeBatch } from "../../src/protocol/canonical-record.ts";
+import { whyMissing } from "../object-store/install.ts";
+import { CREDENTIALS, startS3Server, urlOf } from "../object-store/s3-server.ts";
 import { batchOfValues, RawKafkaClient } from "./kafka-client.ts";
 import { canMount, LonelyDirectory, type Ready, type StartOptions } from "./server-process.ts";
 
@@ -81,6 +83,33 @@ test.each(surroundings.filter(([, { mounts }]) => mounts === undefined))(
     const url = `http://127.0.0.1:${httpPort}/api/topics/shell`;
     expect(await (await fetch(`${url}/records?from=1`)).text()).toContain('"value":"two"');
     expect(await (await fetch(`${url}/table`)).text()).toContain('"value":"two"');
+  },
+);
+
+const s3Reason = whyMissing("seaweedfs");
+test.skipIf(s3Reason !== undefined)(
+  `chronik-server alone: copies its segments to S3${s3Reason === undefined ? "" : ` (${s3Reason})`}`,
+  async () => {
+    const server = await startS3Server("seaweedfs");
+    try {
+      const env = {
+        AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+      };
+      const url = urlOf(server, { prefix: "smoke" });
+      const flags = ["--object-store", url, "--wal-indexing-interval-secs", "1"];
+      const { kafkaPort, httpPort } = await directory.start({ env, flags });
+      const client = await RawKafkaClient.connect(kafkaPort);
+      await client.touchTopic("orders");
+      await client.produce("orders", batchOfValues(["one"]));
+      const metrics = async () => (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+      while (!/^chronik_segments_uploaded{state="uploaded"} [1-9]/m.test(await metrics()));
+      const { exitCode, stderr } = await directory.end("SIGTERM");
+      expect(exitCode).toBe(0);
+      expect(stderr).not.toContain(CREDENTIALS.secretAccessKey);
+    } finally {
+      await server.stop();
+    }
   },
 );
 
