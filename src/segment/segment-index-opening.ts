@@ -14,7 +14,7 @@ import {
   SegmentIndexDamagedError,
 } from "./segment-index-file.ts";
 import { type RebuiltIndex, rebuildSegmentIndex } from "./segment-rebuild.ts";
-import { segmentIdOfName } from "./segment-writer.ts";
+import { segmentFileName, segmentIdOfName } from "./segment-writer.ts";
 
 /** Of segments that are told by name. */
 const NAMED_MAX = 10;
@@ -51,6 +51,7 @@ export async function openSegmentIndex(place: SegmentIndexPlace): Promise<Opened
   const { objects } = place;
   const segmentIdOf = segmentIdOfName;
   const rebuilt = await rebuildSegmentIndex({ manifests: objects, segments: objects, segmentIdOf });
+  await syncObjects(place, rebuilt.newerIds);
   tell(place, reason, rebuilt);
   return { index: rebuilt.index, coveredEnd: rebuilt.coveredEnd, isRebuilt: true };
 }
@@ -64,8 +65,25 @@ async function hasCheckpoints({ disk, dataDir }: SegmentIndexPlace): Promise<boo
   );
 }
 
+/** A process that died had written them whole, and perhaps not synced: from now on they must stay. */
+async function syncObjects(
+  { disk, dataDir }: SegmentIndexPlace,
+  segmentIds: readonly string[],
+): Promise<void> {
+  const { segments } = pathsOf(dataDir);
+  for (const segmentId of segmentIds) {
+    const file = await disk.open(`${segments}/${segmentFileName(segmentId)}`, "readWrite");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+  if (segmentIds.length > 0) await disk.syncDirectory(segments);
+}
+
 function tell({ objects, logger }: SegmentIndexPlace, reason: string, rebuilt: RebuiltIndex): void {
-  const { manifest, faults, namedCount, newerCount, missingIds, ignored } = rebuilt;
+  const { manifest, faults, namedCount, newerIds, missingIds, ignored } = rebuilt;
   for (const { key, reason: fault } of faults) {
     logger.warn("manifest_damaged", { store: objects.name, key, reason: fault });
   }
@@ -75,7 +93,7 @@ function tell({ objects, logger }: SegmentIndexPlace, reason: string, rebuilt: R
     generation: manifest?.header.generation ?? "none",
     generationMs: manifest?.header.createdMs,
     namedSegments: namedCount,
-    newerSegments: newerCount,
+    newerSegments: newerIds.length,
     missingSegments: missingIds.length,
     ignoredObjects: ignored.length,
   });

@@ -43,8 +43,8 @@ export interface RebuiltIndex {
   readonly faults: ManifestReading["faults"];
   /** Segments that a generation named and whose objects are there. */
   readonly namedCount: number;
-  /** Segments that no generation named. */
-  readonly newerCount: number;
+  /** Segments that no generation named. Who wrote them may have died before they were synced. */
+  readonly newerIds: readonly string[];
   /** Named, but their objects are not there, or cut short: they are left out. */
   readonly missingIds: readonly string[];
   /** Objects that do not count. */
@@ -96,7 +96,7 @@ class Rebuild {
     const missingIds = [...missing.keys()];
     this.#index.apply({ added: [], removedIds: missingIds });
     this.#hideDeleted();
-    const newerCount = await this.#addNewer(unnamed);
+    const newerIds = await this.#addNewer(unnamed);
     return {
       index: this.#index,
       coveredEnd: manifest?.header.coveredEnd ?? 0,
@@ -104,7 +104,7 @@ class Rebuild {
       manifest,
       faults,
       namedCount: namedCount - missingIds.length,
-      newerCount,
+      newerIds,
       missingIds,
       ignored: this.#ignored,
     };
@@ -147,11 +147,11 @@ class Rebuild {
     }
   }
 
-  /** @returns how many count */
-  async #addNewer(unnamed: readonly UnnamedSegment[]): Promise<number> {
+  /** @returns those that count */
+  async #addNewer(unnamed: readonly UnnamedSegment[]): Promise<string[]> {
     const { manifest } = this.#reading;
     const sealedEnd = manifest?.header.sealedEnd ?? 0;
-    let count = 0;
+    const newerIds: string[] = [];
     for (const { facts, topics } of unnamed.toSorted(manifest ? byLevel : byRecordCount)) {
       const { segmentId } = facts;
       const change = { added: [facts], removedIds: [] };
@@ -167,10 +167,10 @@ class Rebuild {
         const isDeleted = manifest?.deletedTopics.has(topicId) ?? false;
         if (!isDeleted && !this.#topics.has(topicId)) this.#topics.set(topicId, name);
       }
-      count += 1;
-      if (count % 64 === 0) await nextTurn();
+      newerIds.push(segmentId);
+      if (newerIds.length % 64 === 0) await nextTurn();
     }
-    return count;
+    return newerIds;
   }
 }
 

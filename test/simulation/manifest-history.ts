@@ -118,7 +118,7 @@ class History {
       else life.crash.crash(crashOf === undefined ? ending : "kill");
       for (let turn = 0; turn < 3; turn += 1) await nextTurn();
       const found = await judgeManifest(this.#disk.process(), DIRECTORY, this.#model());
-      this.counts.newer += found.newerCount;
+      this.counts.newer += found.newerIds.length;
       this.counts.ignored += found.ignored.length;
       this.counts.generations += (found.manifest?.header.generation ?? -1) + 1;
     }

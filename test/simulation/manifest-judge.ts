@@ -43,7 +43,10 @@ export async function judgeManifest(
   if (manifest !== undefined) judgeDeleted(index, known);
   if (manifest !== undefined && covered.length === commands.length) {
     const isEqual = Bun.deepEquals(segmentIds(index), segmentIds(registered.index));
-    demand(isEqual || rebuilt.newerCount > 0, "the newest generation is not what is registered");
+    demand(
+      isEqual || rebuilt.newerIds.length > 0,
+      "the newest generation is not what is registered",
+    );
   }
   for (const { segmentId, lengthBytes } of index.segments()) {
     const name = segmentFileName(segmentId);

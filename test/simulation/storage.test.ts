@@ -14,6 +14,8 @@ const COUNT = SEED === undefined ? Number(Bun.env["COUNT"] ?? COUNT_DEFAULT) : 1
 const FIRST_SEED = Number(SEED ?? Bun.env["FIRST_SEED"] ?? 0);
 /** Their second lives seal, write checkpoints, free WAL files, and delete records and topics. */
 const FIXED_SEEDS = SEED === undefined ? [3] : [Number(SEED)];
+/** 70091: an object that a killed process had not synced, in a rebuilt index, before a power cut. */
+const NOTED_SEEDS = [70091];
 const ENDINGS = ["cut", "kill"] as const;
 
 let config: Config;
@@ -50,7 +52,8 @@ async function run(options: Omit<HistoryOptions, "config">) {
 
 test("storage simulation: every history keeps its promises", async () => {
   const totals = noStorageCounts();
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + COUNT; seed += 1) {
+  const seeds = Array.from({ length: COUNT }, (_, number) => FIRST_SEED + number);
+  for (const seed of SEED === undefined ? [...NOTED_SEEDS, ...seeds] : seeds) {
     const { counts } = await run({ seed });
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) totals[name] += counts[name];
   }
