@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { fixedSharesOf } from "./config/memory-budget.ts";
 import type { Config } from "./config.ts";
+import type { ClientTraffic } from "./core/client-traffic.ts";
 import type { Clock } from "./core/clock.ts";
 import { listenFailureOf } from "./core/listen-failure.ts";
 import type { Logger } from "./core/logger.ts";
@@ -38,6 +39,8 @@ export interface SearchOptions {
   readonly onIndexAdvance: () => void;
   /** What `/api` shows. */
   readonly source: RecordSource;
+  /** The index waits for clients where it can. */
+  readonly traffic: ClientTraffic;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -134,6 +137,7 @@ function startIndexing(options: SearchOptions) {
       registerIndexes: options.registerIndexes,
     },
     onAdvance: options.onIndexAdvance,
+    traffic: options.traffic,
     clock,
     logger,
   });

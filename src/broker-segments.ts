@@ -4,6 +4,7 @@
  */
 
 import type { Config } from "./config.ts";
+import type { ClientTraffic } from "./core/client-traffic.ts";
 import { type CancelTimer, type Clock, nextTurn } from "./core/clock.ts";
 import type { Disk } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
@@ -47,6 +48,8 @@ export interface SegmentWorkOptions {
     | "logCleanerDedupeBufferBytes"
   >;
   readonly searched: Pick<SearchedTopics, "isIndexed">;
+  /** Merges wait for clients. */
+  readonly traffic: ClientTraffic;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -60,7 +63,7 @@ export interface SegmentWorkOptions {
 
 /** Starts it. @returns ends it, waiting for what is under way */
 export function startSegmentWork(options: SegmentWorkOptions): () => Promise<void> {
-  const { storage, config, disk, clock, logger } = options;
+  const { storage, config, traffic, disk, clock, logger } = options;
   const { meta, segments } = storage;
   const { index, directory } = segments;
   const tracker = new PurgeTracker({
@@ -77,7 +80,7 @@ export function startSegmentWork(options: SegmentWorkOptions): () => Promise<voi
     return [...deletedIds, ...rewrittenIds];
   };
   const workers = options.createWorker ? { createWorker: options.createWorker } : {};
-  const runner = new MergingRunner({ clock, logger, ...workers });
+  const runner = new MergingRunner({ traffic, clock, logger, ...workers });
   const compaction = new Compaction({
     ...{ storage, index, clock, configs: options.configs },
     isAwaited: (segmentId) =>

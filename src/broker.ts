@@ -22,6 +22,7 @@ import { startSegmentWork } from "./broker-segments.ts";
 import { openStorage, type Storage } from "./broker-storage.ts";
 import { startUploads } from "./broker-uploads.ts";
 import type { Config } from "./config.ts";
+import { ClientTraffic } from "./core/client-traffic.ts";
 import type { Clock } from "./core/clock.ts";
 import { systemRandom } from "./core/clock.ts";
 import type { Disk } from "./core/disk.ts";
@@ -83,21 +84,20 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   started.defer(() => manifests.stop());
   const configs = new TopicConfigs(topicDefaultsOf(config));
   const searched = new SearchedTopics(storage.meta, configs);
+  const traffic = new ClientTraffic(clock);
   const intervalMs = config.logRetentionCheckIntervalMs;
   const retention = new Retention({ storage, configs, intervalMs, clock, logger });
   const isExpiring = retention.isExpiring.bind(retention);
-  const segmentWork = { ...options, storage, searched, configs, manifests, isExpiring };
-  started.defer(startSegmentWork(segmentWork));
-  started.defer(startUploads({ storage, searched, config, metrics, clock, logger }));
+  const owners = { ...options, storage, searched, configs, manifests, traffic, metrics };
+  started.defer(startSegmentWork({ ...owners, isExpiring }));
+  started.defer(startUploads(owners));
   const isReady = (): boolean => !isStopping;
   const source = createRecordSource(storage);
   let maintenance: Maintenance | undefined;
   const search = await startSearch({
-    ...options,
+    ...owners,
     ...storage,
-    searched,
     source,
-    metrics,
     isReady,
     registerIndexes: (facts) => registerIndexes(storage.meta, facts),
     onIndexAdvance: () => maintenance?.releaseWal(),
@@ -117,10 +117,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   });
   const responses = new ResponseMemory(config.inFlightBytesMax / 2, clock);
   const coordinatorHandlers = coordinators.handlers;
-  const owners = {
-    ...{ storage, configs, metrics, purgatory, responses, cluster, coordinatorHandlers },
-  };
-  const dispatcher = createDispatcher(options, owners);
+  const served = { ...owners, purgatory, responses, cluster, coordinatorHandlers };
+  const dispatcher = createDispatcher(options, served);
   const listener = createListener(options, { dispatcher, metrics, responses });
   started.defer(async () => {
     await drained(listener, clock);
@@ -133,6 +131,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     stop: async (isCleanStop = true) => {
       isClean = isCleanStop;
       isStopping = true;
+      traffic.close();
       listener.drain();
       purgatory.close();
       coordinators.close();
@@ -170,6 +169,7 @@ interface DispatcherOwners {
   readonly storage: Storage;
   readonly configs: TopicConfigs;
   readonly metrics: Metrics;
+  readonly traffic: ClientTraffic;
   readonly purgatory: Purgatory;
   readonly responses: ResponseMemory;
   readonly cluster: ClusterView;
@@ -178,7 +178,7 @@ interface DispatcherOwners {
 
 function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dispatcher {
   const { config, clock, logger } = options;
-  const { configs, metrics, purgatory, responses, cluster, coordinatorHandlers } = owners;
+  const { configs, metrics, traffic, purgatory, responses, cluster, coordinatorHandlers } = owners;
   const { wal, logs, tiers, meta } = owners.storage;
   const { brokerId } = cluster;
   const sessions = new FetchSessionCache({
@@ -202,6 +202,7 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       clock,
       rules: new ProduceRulesCache(configs),
       onAppended: (sizeBytes, recordCount) => {
+        traffic.note(sizeBytes);
         metrics.producedBytesTotal.increment(sizeBytes);
         metrics.producedRecordsTotal.increment(recordCount);
       },
@@ -214,7 +215,10 @@ function createDispatcher(options: BrokerOptions, owners: DispatcherOwners): Dis
       purgatory,
       memory: responses,
       fetchMaxBytes: config.fetchMaxBytes,
-      onFetched: (sizeBytes) => metrics.fetchedBytesTotal.increment(sizeBytes),
+      onFetched: (sizeBytes) => {
+        traffic.note(sizeBytes);
+        metrics.fetchedBytesTotal.increment(sizeBytes);
+      },
     },
     topicAdmin: new TopicAdmin({ meta, configs, clock, brokerId, numPartitions, partitionsMax }),
     configs,

@@ -3,6 +3,7 @@
  * first message: it fills the live index, or it keeps generations (loads, freezes, verifies, drops them).
  */
 
+import type { BusyCell } from "../core/client-traffic.ts";
 import type { SegmentFacts } from "../segment/segment-facts.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 
@@ -32,6 +33,8 @@ export type IndexCommand =
       /** The first: index the WAL from `startAddress` on, as far as it is durable. */
       readonly kind: "index";
       readonly walDirectory: string;
+      /** Whether clients are busy. */
+      readonly busy: BusyCell;
       /** Of each WAL file. */
       readonly walFileBytes: number;
       readonly startAddress: WalAddress;

@@ -9,6 +9,7 @@
  */
 
 import { blockingDisk } from "../core/blocking-disk.ts";
+import type { BusyCell } from "../core/client-traffic.ts";
 import type { Clock } from "../core/clock.ts";
 import { LiveIndex } from "../core/native.ts";
 import { RecordPack } from "../core/record-pack.ts";
@@ -16,7 +17,6 @@ import { KafkaError } from "../protocol/errors.ts";
 import type { WalEntry } from "../wal/group-scan.ts";
 import { type WalAddress, walBytesBetween } from "../wal/wal-address.ts";
 import { WalReader } from "../wal/wal-reader.ts";
-import { BurstPolicy } from "./burst-policy.ts";
 import { packEntry } from "./document.ts";
 import type { IndexCommand, IndexReport } from "./indexer-messages.ts";
 
@@ -31,6 +31,10 @@ const PACK_BYTES_KEPT = 4 * PACK_BYTES;
 const BREATH_BYTES = 4 * 1024 * 1024;
 /** Commits take at most this share of the time. */
 const COMMIT_TIME_SHARE_MAX = 0.4;
+/** So far behind, hits are late whatever is done. */
+const YIELD_LAG_BYTES = 32 * 1024 * 1024;
+/** One pause. */
+const YIELD_MS = 250;
 type IndexStart = Extract<IndexCommand, { kind: "index" }>;
 
 export interface IndexingOptions {
@@ -70,7 +74,7 @@ export class Indexing {
   #boundaries: WalAddress[];
   readonly #toldTopicIds = new Set<string>();
   readonly #untoldTopicIds = new Set<string>();
-  readonly #burstPolicy = new BurstPolicy();
+  readonly #busy: BusyCell;
   /** Resolves the wait for the next command. */
   #wake: () => void = () => {};
 
@@ -79,6 +83,7 @@ export class Indexing {
     this.#report = report;
     this.#reader = new WalReader({ directory: start.walDirectory, disk: blockingDisk });
     this.#walFileBytes = start.walFileBytes;
+    this.#busy = start.busy;
     this.#generationBytesMax = start.generationBytesMax;
     this.#packBytesMax = Math.min(PACK_BYTES, start.generationBytesMax / 4);
     this.#topicNames = new Map(start.topics.map(({ topicId, name }) => [topicId, name]));
@@ -157,7 +162,7 @@ export class Indexing {
       if (isFull) await this.#flushAndCommit();
       breathAddress = chunk.endAddress;
       await this.#breathe();
-      await this.#yieldToBurst();
+      await this.#yieldToClients();
     }
     // The last group may end in padding up to the file's end.
     this.#indexedAddress = Math.max(this.#indexedAddress, endAddress);
@@ -171,16 +176,16 @@ export class Indexing {
     if (this.#isFull()) await this.#seal();
   }
 
-  /** Pauses while producers have the machine. Whoever waits for a refresh ends that. */
-  async #yieldToBurst(): Promise<void> {
+  /**
+   * Pauses while clients are busy and the index is too far behind for fresh hits anyway. Whoever waits for a refresh
+   * ends that.
+   */
+  async #yieldToClients(): Promise<void> {
     while (!this.#isStopped && this.#refreshAddress <= this.#committedAddress) {
-      const pauseMs = this.#burstPolicy.pauseMs({
-        logBytes: walBytesBetween(0, this.#durableAddress, this.#walFileBytes),
-        lagBytes: walBytesBetween(this.#indexedAddress, this.#durableAddress, this.#walFileBytes),
-        nowMs: this.#clock.monotonicMs(),
-      });
-      if (pauseMs === 0) return;
-      await this.#pause(pauseMs);
+      const lag = [this.#indexedAddress, this.#durableAddress] as const;
+      if (Atomics.load(this.#busy, 0) === 0) return;
+      if (walBytesBetween(...lag, this.#walFileBytes) < YIELD_LAG_BYTES) return;
+      await this.#pause(YIELD_MS);
     }
   }
 

@@ -1,5 +1,6 @@
 /** What the indexing of segments needs of others. */
 
+import type { ClientTraffic } from "../core/client-traffic.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SegmentFacts } from "../segment/segment-facts.ts";
@@ -34,6 +35,7 @@ export interface SegmentIndexingOptions {
   /** Where the live generation begins, or will. */
   readonly liveStartAddress: () => WalAddress;
   readonly drop: (removed: RemovedGenerations) => void;
+  readonly traffic: Pick<ClientTraffic, "whenQuiet">;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -347,7 +347,8 @@ export class SegmentIndexing {
     segmentId: string,
     indexNumbers: readonly number[] | undefined,
   ): Promise<readonly MadeIndex[]> {
-    const { segments, keepers, directory, topics, memoryBytesMax } = this.#options;
+    const { segments, keepers, directory, topics, memoryBytesMax, traffic } = this.#options;
+    await traffic.whenQuiet();
     const segment = segments.index.segment(segmentId);
     if (segment === undefined) {
       this.#pending.delete(segmentId);

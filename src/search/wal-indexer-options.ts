@@ -1,5 +1,6 @@
 /** What the indexer is given. */
 
+import type { ClientTraffic } from "../core/client-traffic.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { CreateWorker } from "../core/supervised-worker.ts";
@@ -24,6 +25,8 @@ export interface WalIndexerOptions {
   readonly segmentConcurrency?: number;
   /** What was sealed. */
   readonly segments: RegisteredSegments;
+  /** What can wait, waits for clients. */
+  readonly traffic: ClientTraffic;
   readonly clock: Clock;
   readonly logger: Logger;
   /** `neededAddress` has risen. */

@@ -297,10 +297,10 @@ export class WalIndexer {
   #onWorkerStart(): void {
     const startAddress = this.#liveStartAddress();
     const sealEnds = [...this.#segmentIndexing.sealEndsAfter(startAddress), ...this.#sealEnds];
+    const { walDirectory, walFileBytes, traffic } = this.#options;
     this.#worker.post({
       kind: "index",
-      walDirectory: this.#options.walDirectory,
-      walFileBytes: this.#options.walFileBytes,
+      ...{ walDirectory, walFileBytes, busy: traffic.shared },
       startAddress,
       durableAddress: this.#durableAddress,
       topics: [...this.#topics.indexed.values()],

@@ -9,6 +9,7 @@
  */
 
 import { assert } from "../core/assert.ts";
+import { waitWhileBusy } from "../core/client-traffic.ts";
 import type { Disk } from "../core/disk.ts";
 import type { KeptRange } from "../core/native-segments.ts";
 import { batchesIn, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
@@ -158,7 +159,7 @@ interface BatchesOfRange {
 }
 
 async function* batchesOf(
-  { pieces, compaction }: SegmentJob,
+  { command, pieces, compaction }: SegmentJob,
   kept?: KeptOffsets,
 ): AsyncGenerator<BatchesOfRange> {
   for (const piece of pieces) {
@@ -166,7 +167,10 @@ async function* batchesOf(
     const batches = compaction.isCompacted(range)
       ? compaction.filtered(piece, kept)
       : piece.batches();
-    for await (const bytes of batches) yield { range, bytes };
+    for await (const bytes of batches) {
+      if (command.busy !== undefined) waitWhileBusy(command.busy);
+      yield { range, bytes };
+    }
   }
 }
 

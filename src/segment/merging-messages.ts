@@ -1,6 +1,7 @@
 /** What the main thread and the merging Worker tell each other. */
 
 import { assert } from "../core/assert.ts";
+import type { BusyCell } from "../core/client-traffic.ts";
 import type { MergePiece, MergePlan } from "./merging-plan.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
 
@@ -50,6 +51,8 @@ export interface CompactedPartition {
 /** Copies what the pieces name from the inputs to the outputs. */
 export interface MergeCommand {
   readonly kind: "merge";
+  /** The merge pauses while clients are busy; without it, never. */
+  readonly busy?: BusyCell;
   /** Of the segments. */
   readonly directory: string;
   readonly createdMs: number;

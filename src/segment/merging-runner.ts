@@ -3,6 +3,7 @@
  * from the start; what kills Workers time and again is given up.
  */
 
+import type { ClientTraffic } from "../core/client-traffic.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
@@ -10,6 +11,7 @@ import { workerUrl } from "../core/worker-url.ts";
 import type { MergeCommand, MergeReport } from "./merging-messages.ts";
 
 export interface MergingRunnerOptions {
+  readonly traffic: Pick<ClientTraffic, "shared" | "whenQuiet">;
   readonly clock: Clock;
   readonly logger: Logger;
   /** For tests that want to kill the Worker. */
@@ -29,8 +31,10 @@ export class MergingRunner {
     this.#options = options;
   }
 
-  /** Never rejects. */
+  /** Begins when clients leave room for it, and pauses when they don't. Never rejects. */
   async run(command: MergeCommand): Promise<MergeReport> {
+    const { traffic } = this.#options;
+    await traffic.whenQuiet();
     if (this.#isStopped) return STOPPED;
     const { promise, resolve } = Promise.withResolvers<MergeReport>();
     let deathCount = 0;
@@ -38,7 +42,7 @@ export class MergingRunner {
       ...this.#options,
       name: "merging",
       url: workerUrl("segment/merging-worker"),
-      onStart: () => worker.post(command),
+      onStart: () => worker.post({ ...command, busy: traffic.shared }),
       onReport: resolve,
       onDeath: () => {
         deathCount += 1;

@@ -6,6 +6,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ClientTraffic } from "../../src/core/client-traffic.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { systemDisk } from "../../src/core/disk.ts";
 import { createLogger, type Logger } from "../../src/core/logger.ts";
@@ -173,8 +174,7 @@ export class SearchFixture {
           }),
       },
       onAdvance: () => {},
-      clock: systemClock,
-      logger,
+      ...{ traffic: new ClientTraffic(systemClock), clock: systemClock, logger },
       createWorker,
     });
     wal.onDurable((address) => indexer.onDurable(address));

@@ -1,11 +1,13 @@
 /** Merges in a real Worker: they come out as in this thread, also if the Worker dies on the way. */
 
 import { afterEach, expect, test } from "bun:test";
-import { seededRandom, systemClock } from "../../src/core/clock.ts";
+import { ClientTraffic } from "../../src/core/client-traffic.ts";
+import { nextTurn, seededRandom, systemClock } from "../../src/core/clock.ts";
 import { systemDisk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import { loadNative } from "../../src/core/native.ts";
 import { MergingRunner } from "../../src/segment/merging-runner.ts";
+import { ManualClock } from "../manual-clock.ts";
 import { inDirectory } from "./archive-fixture.ts";
 import { SealedWorld } from "./merging-fixture.ts";
 import { MergingWorld } from "./merging-world.ts";
@@ -53,6 +55,31 @@ test("merging runner: a merge that kills every Worker is given up", () =>
     expect(report).toEqual({ kind: "failed", reason: "its Worker died again and again" });
   }));
 
+test("merging runner: a merge waits until clients leave room", () =>
+  inDirectory(async (directory) => {
+    const clock = new ManualClock();
+    const traffic = new ClientTraffic(clock);
+    traffic.note(1);
+    traffic.note(2 ** 30);
+    await clock.advance(250);
+    expect(traffic.isBusy).toBe(true);
+    let workerCount = 0;
+    const createWorker = (url: string): Worker => {
+      workerCount += 1;
+      return new Worker(url);
+    };
+    const runner = new MergingRunner({
+      ...{ traffic, clock: systemClock, logger: silentLogger, createWorker },
+    });
+    const nothing = { createdMs: 0, inputs: [], outputs: [], compactions: [] };
+    const pending = runner.run({ kind: "merge", directory, ...nothing });
+    await nextTurn();
+    expect(workerCount).toBe(0);
+    traffic.close();
+    expect(await pending).toEqual({ kind: "merged", segments: [], compacted: [] });
+    expect(workerCount).toBe(1);
+  }));
+
 test("merging runner: stopping ends the merge under way, and refuses the next", () =>
   inDirectory(async (directory) => {
     const runner = runnerWith((url) => new Worker(url));
@@ -73,6 +100,7 @@ test("merging runner: stopping ends the merge under way, and refuses the next", 
 
 function runnerWith(createWorker: (url: string) => Worker): MergingRunner {
   return new MergingRunner({
+    traffic: new ClientTraffic(systemClock),
     clock: systemClock,
     logger: silentLogger,
     createWorker: (url) => {

@@ -12,6 +12,7 @@ import { startManifests } from "../../src/broker-manifests.ts";
 import { startSegmentWork } from "../../src/broker-segments.ts";
 import { openStorage, type Storage } from "../../src/broker-storage.ts";
 import type { Config } from "../../src/config.ts";
+import { ClientTraffic } from "../../src/core/client-traffic.ts";
 import { nextTurn, type Random, seededRandom } from "../../src/core/clock.ts";
 import type { Disk } from "../../src/core/disk.ts";
 import { type Logger, silentLogger } from "../../src/core/logger.ts";
@@ -234,8 +235,9 @@ class History {
       ...{ storage, clock, logger, config: CONFIG_OF_SEGMENTS, metrics: createMetrics("test") },
     });
     const searched = { isIndexed: () => true };
-    const { disk } = crash;
-    const options = { storage, searched, clock, logger, createWorker, manifests, disk };
+    const traffic = new ClientTraffic(clock);
+    const owners = { storage, searched, manifests, traffic };
+    const options = { ...owners, clock, logger, createWorker, disk: crash.disk };
     const stopSegmentWork = this.#hasSegmentWork
       ? startSegmentWork({ ...options, config: CONFIG_OF_SEGMENTS, configs: new TopicConfigs() })
       : undefined;
