@@ -1,8 +1,8 @@
 /** Chronik's HTTP side: searches, and how far the search index is behind. */
 import type { Broker } from "../conformance/broker.ts";
+import { isSearchable, metric, metricsOf, whenMetrics } from "./broker-state.ts";
 
 const CATCH_UP_TIMEOUT_MS = 120_000;
-const CATCH_UP_POLL_MS = 20;
 
 export interface SearchAnswer {
   readonly hits: {
@@ -30,21 +30,10 @@ export async function search(
 
 /** Resolves when all that is durable can be found. @throws if that takes too long */
 export async function indexedAll(broker: Broker): Promise<void> {
-  const startedMs = performance.now();
-  for (;;) {
-    const lagBytes = await indexerLagBytes(broker);
-    if (lagBytes === 0) return;
-    if (performance.now() - startedMs > CATCH_UP_TIMEOUT_MS) {
-      throw new Error(`The search index is still ${lagBytes} bytes behind.`);
-    }
-    await Bun.sleep(CATCH_UP_POLL_MS);
-  }
+  await whenMetrics(broker, { holds: isSearchable, timeoutMs: CATCH_UP_TIMEOUT_MS });
 }
 
 /** How much of the log is not indexed yet. */
 export async function indexerLagBytes(broker: Broker): Promise<number> {
-  const text = await (await fetch(`${broker.httpUrl}/metrics`)).text();
-  const value = /^chronik_indexer_lag_bytes (\S+)$/m.exec(text)?.[1];
-  if (value === undefined) throw new Error("/metrics has no chronik_indexer_lag_bytes.");
-  return Number(value);
+  return metric(await metricsOf(broker), "chronik_indexer_lag_bytes");
 }
