@@ -26,11 +26,12 @@ import { FileObjectStore } from "./segment/file-object-store.ts";
 import type { ObjectStore } from "./segment/object-store.ts";
 import { decodeSegmentFacts } from "./segment/segment-facts.ts";
 import { saveSegmentIndex } from "./segment/segment-index-file.ts";
-import { openSegmentIndex } from "./segment/segment-index-opening.ts";
+import { type OpenedSegmentIndex, openSegmentIndex } from "./segment/segment-index-opening.ts";
 import { SegmentStore } from "./segment/segment-store.ts";
 import type { WalEntry } from "./wal/group-scan.ts";
 import { batchOfLegacyPayload } from "./wal/legacy-entry.ts";
 import { Wal } from "./wal/wal.ts";
+import type { WalAddress } from "./wal/wal-address.ts";
 import { ENTRY_VERSION_LEGACY } from "./wal/wal-format.ts";
 
 /** Least share of memory for the index of batches that are still in the WAL. */
@@ -89,7 +90,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   await disk.createDirectory(directory);
   const objects = new FileObjectStore({ disk, directory, clock });
   const opened = await openSegmentIndex({ disk, dataDir, objects, logger });
-  const { index, coveredEnd } = opened;
+  const { index } = opened;
   const segments = new SegmentStore({ disk, directory, logger }, index);
   const logs = new LogManager({
     clock,
@@ -101,7 +102,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   const registrations = { mayNotFit: opened.isRebuilt, leftOutCount: 0 };
   applyTo({ meta, logs, segments }, registrations);
   await readCheckpoint(disk, pathsOf(dataDir).metaCheckpoint, meta);
-  const wal = await recover(options, { logs, meta }, coveredEnd);
+  const wal = await recover(options, { logs, meta }, opened);
   registrations.mayNotFit = false;
   if (registrations.leftOutCount > 0) {
     logger.warn("registrations_left_out", { count: registrations.leftOutCount });
@@ -195,15 +196,20 @@ function applyTo(
 async function recover(
   options: StorageOptions,
   { logs, meta }: Pick<Storage, "logs" | "meta">,
-  registrationsEnd: number,
+  { coveredEnd: registrationsEnd, isRebuilt }: OpenedSegmentIndex,
 ): Promise<Wal> {
   const { disk, config } = options;
   const covered = new Map<string, number>();
-  for (const partition of await readLogCheckpoint(disk, pathsOf(config.dataDir).logCheckpoint)) {
+  const checkpoint = await readLogCheckpoint(disk, pathsOf(config.dataDir).logCheckpoint);
+  let neededStart = Math.min(checkpoint.liveStart, registrationsEnd, meta.appliedEnd);
+  for (const partition of checkpoint.partitions) {
     logs.restore(partition, partition.state);
     covered.set(placeKeyOf(partition), partition.coveredEnd);
+    neededStart = Math.min(neededStart, partition.coveredEnd);
   }
-  const wal = await openWal(options, meta, (entry) => {
+  // Older files are there for the search index alone. An index of segments that was rebuilt may lack one.
+  const walkStart = isRebuilt ? 0 : neededStart;
+  const wal = await openWal(options, { meta, walkStart }, (entry) => {
     if (entry.kind === "metadata") {
       meta.recover(entry.address, entry.payload, registrationsEnd);
     } else {
@@ -244,7 +250,7 @@ function createCheckpoint(
 
 function openWal(
   options: StorageOptions,
-  meta: LocalMetaStore,
+  { meta, walkStart }: { readonly meta: LocalMetaStore; readonly walkStart: WalAddress },
   onEntry: (entry: WalEntry) => void,
 ): Promise<Wal> {
   const { config, disk, clock, logger, metrics } = options;
@@ -257,6 +263,7 @@ function openWal(
     fileBytes: config.walFileBytes,
     walBytesMax: config.walBytesMax,
     startAddress: meta.appliedEnd,
+    walkStart,
     syncDelayMsMax: config.syncDelayMsMax,
     onEntry,
     onFailure: options.onFailure,

@@ -2,7 +2,10 @@
  * The checkpoint of the logs: what of each partition would be lost with the WAL's old files, because segments hold
  * batches only. Written aside, synced and renamed. Layout (big-endian):
  *
- *   0 magic "CHRNLOGS"   8 version u16   10 partition count u32   14 partitions   then CRC-32C u32 of all before it
+ *   0 magic "CHRNLOGS"   8 version u16   10 liveStart i64   18 partition count u32   22 partitions
+ *   then CRC-32C u32 of all before it
+ *
+ * `liveStart`: batches below this WAL address are in segments, or deleted. Version 1 has none.
  *
  * A partition: topic id uuid, index i32, coveredEnd i64 (batches below this WAL address are in it), logEndOffset
  * i64, epoch count i32 and epochs (leaderEpoch i32, startOffset i64), producer count i32 and producers (producerId
@@ -20,6 +23,7 @@ import { readUint32At } from "../protocol/big-endian.ts";
 import { Reader } from "../protocol/reader.ts";
 import { Writer } from "../protocol/writer.ts";
 import type { Wal } from "../wal/wal.ts";
+import { fileSequenceOf, type WalAddress, walAddressOf } from "../wal/wal-address.ts";
 import type { EpochStart } from "./leader-epochs.ts";
 import type { LogManager } from "./log-manager.ts";
 import type { PartitionState } from "./partition.ts";
@@ -27,9 +31,10 @@ import type { KeptBatch, StoredProducer } from "./producer-state.ts";
 import type { PartitionPlace } from "./sealed-log.ts";
 
 const MAGIC = new TextEncoder().encode("CHRNLOGS");
-const VERSION = 1;
+const VERSION = 2;
 const CRC_BYTES = 4;
-const COUNT_POSITION = 10;
+const CONTENT_POSITION = 10;
+const COUNT_POSITION = CONTENT_POSITION + 8;
 /** Partitions that are taken in one turn. */
 const PARTITIONS_PER_TURN = 64;
 const PARTITION_BYTES_MIN = 16 + 4 + 8 + 8 + 4 + 4;
@@ -49,6 +54,14 @@ export interface CheckpointedPartition extends PartitionPlace {
   readonly state: PartitionState;
 }
 
+export interface LogCheckpoint {
+  /** At start batches at lower WAL addresses need not be read: they are in segments, or deleted. */
+  readonly liveStart: WalAddress;
+  readonly partitions: readonly CheckpointedPartition[];
+}
+
+const NO_CHECKPOINT: LogCheckpoint = { liveStart: 0, partitions: [] };
+
 /** Replaces the checkpoint at `path`. @returns the WAL address below which it covers every batch */
 export async function writeLogCheckpoint(
   disk: Disk,
@@ -59,6 +72,7 @@ export async function writeLogCheckpoint(
   const writer = new Writer(64 * 1024);
   for (const byte of MAGIC) writer.writeInt8(byte);
   writer.writeInt16(VERSION);
+  writer.writeInt64(walAddressOf(logs.oldestLiveSequence ?? fileSequenceOf(coveredEnd), 0));
   writer.writeInt32(0);
   let count = 0;
   for (const partition of [...logs.partitions()]) {
@@ -76,27 +90,25 @@ export async function writeLogCheckpoint(
   return coveredEnd;
 }
 
-/** The checkpoint at `path`; none if there is no file. @throws LogCheckpointError, DiskError */
-export async function readLogCheckpoint(
-  disk: Disk,
-  path: string,
-): Promise<readonly CheckpointedPartition[]> {
+/** The checkpoint at `path`; an empty one if there is no file. @throws LogCheckpointError, DiskError */
+export async function readLogCheckpoint(disk: Disk, path: string): Promise<LogCheckpoint> {
   const bytes = await readWholeFile(disk, path);
-  if (bytes === undefined) return [];
+  if (bytes === undefined) return NO_CHECKPOINT;
   const end = bytes.length - CRC_BYTES;
   const isMagic = MAGIC.every((byte, index) => bytes[index] === byte);
-  if (end < COUNT_POSITION + 4 || !isMagic) refuse(path, "it is not a checkpoint");
+  if (end < CONTENT_POSITION + 4 || !isMagic) refuse(path, "it is not a checkpoint");
   const reader = new Reader(bytes, MAGIC.length, end);
   const version = reader.readInt16();
-  if (version !== VERSION) {
+  if (version > VERSION) {
     throw new LogCheckpointError(
       `${path} has format ${version}, of a newer version of this program. Use that version.`,
     );
   }
   if (readUint32At(bytes, end) !== crc32c(bytes, 0, end)) refuse(path, "its checksum is wrong");
   try {
+    const liveStart = version === 1 ? 0 : reader.readInt64();
     const partitions = readMany(reader, PARTITION_BYTES_MIN, readPartition);
-    if (reader.remaining === 0) return partitions;
+    if (reader.remaining === 0) return { liveStart, partitions };
   } catch (cause) {
     return refuse(path, "its content cannot be read", cause);
   }

@@ -126,7 +126,7 @@ async function readState(disk: Disk, dataDir: string, onFinding: OnFinding): Pro
     if (meta.topicById(topicId) === undefined) index.deleteTopic(topicId);
   }
   const logEndOffsets = new Map(
-    logs?.map((each) => [`${each.topicId}/${each.partition}`, each.state.logEndOffset]),
+    logs?.partitions.map((each) => [`${each.topicId}/${each.partition}`, each.state.logEndOffset]),
   );
   const { fileCount = 0, entryCount = 0 } = wal ?? {};
   const counts = { walFileCount: fileCount, walEntryCount: entryCount };

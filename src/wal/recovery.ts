@@ -1,6 +1,6 @@
 /**
- * Reads the WAL back at start. Groups are followed from the first file on; where the chain ends, there are two
- * cases:
+ * Reads the WAL back at start. Groups are followed from the first file on that is needed; where the chain ends,
+ * there are two cases:
  *
  *   the torn tail: nothing written later says that this place was durable. It is cut, and reported.
  *   corruption: a group behind it says so. The broker must not start; nothing is changed on disk.
@@ -35,6 +35,8 @@ export interface RecoveryOptions {
   readonly logger: Logger;
   /** The oldest address that somebody still needs; its file must be there. */
   readonly startAddress: WalAddress;
+  /** Of the files before that of this address only the last is walked. Default 0. */
+  readonly walkStart?: WalAddress;
   /** Called for every entry in WAL order. */
   readonly onEntry: (entry: WalEntry) => void;
 }
@@ -90,7 +92,7 @@ interface FoundFiles {
  */
 export async function recoverWal(options: RecoveryOptions): Promise<RecoveredWal> {
   const { files, spares } = await findFiles(options, "readWrite");
-  const { walk, endIndex, endPosition } = await walkFiles(files, options.onEntry);
+  const { walk, endIndex, endPosition } = await walkFiles(files, options);
   const cutBytes = await cutTail({ files, endIndex, endPosition }, options.logger);
   await rewriteUnproven(files.slice(0, endIndex + 1), walk.provenAddress, endPosition);
   await removeBeyond(options, files, endIndex + 1);
@@ -111,7 +113,7 @@ export async function recoverWal(options: RecoveryOptions): Promise<RecoveredWal
 export async function inspectWal(options: RecoveryOptions): Promise<WalSummary> {
   const { files } = await findFiles(options, "read");
   try {
-    const { walk, endIndex, endPosition } = await walkFiles(files, options.onEntry);
+    const { walk, endIndex, endPosition } = await walkFiles(files, options);
     const cutBytes = await cutTail({ files, endIndex, endPosition }, options.logger);
     const endAddress = walAddressOf(files[endIndex]?.sequence ?? 0, endPosition);
     return { ...summaryOf(walk, cutBytes), fileCount: endIndex + 1, endAddress };
@@ -120,8 +122,11 @@ export async function inspectWal(options: RecoveryOptions): Promise<WalSummary> 
   }
 }
 
-/** Follows the chain from the first file on, to where it ends. */
-async function walkFiles(files: readonly WalFile[], onEntry: (entry: WalEntry) => void) {
+/** Follows the chain from the file before that of `walkStart` on, to where it ends. */
+async function walkFiles(
+  files: readonly WalFile[],
+  { walkStart = 0, onEntry }: Pick<RecoveryOptions, "walkStart" | "onEntry">,
+) {
   const walk: Walk = {
     previousCrc: undefined,
     provenAddress: 0,
@@ -131,7 +136,11 @@ async function walkFiles(files: readonly WalFile[], onEntry: (entry: WalEntry) =
   };
   let endPosition = FILE_HEADER_BYTES;
   let endIndex = 0;
+  // From the file before that one: the log may have ended where a file begins.
+  const isBefore = ({ sequence }: WalFile) => sequence < fileSequenceOf(walkStart);
+  const firstIndex = Math.max(0, files.findLastIndex(isBefore));
   for (const [index, file] of files.entries()) {
+    if (index < firstIndex) continue;
     endIndex = index;
     endPosition = await walkFile(file, walk, onEntry);
     if (endPosition < file.fileBytes) break;

@@ -27,6 +27,8 @@ export interface WalOptions {
   readonly onFailure: (failure: KafkaError) => void;
   /** The oldest address that a checkpoint still needs; 0 if there is none. */
   readonly startAddress?: WalAddress;
+  /** Entries of older files need not be read at start: whoever needs them reads them later. Default 0. */
+  readonly walkStart?: WalAddress;
   /** Of the disk, left to others; 0 asks nothing. Default 64 MiB. */
   readonly diskFreeBytesMin?: number;
   /** Told the time that each write and sync took together. */

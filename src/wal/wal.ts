@@ -70,7 +70,9 @@ export class Wal {
     assert(options.walBytesMax >= 2 * fileBytes, "the WAL holds two files at least");
     await disk.createDirectory(directory);
     const startAddress = options.startAddress ?? 0;
-    const recovered = await recoverWal({ disk, directory, logger, startAddress, onEntry });
+    const { walkStart = 0 } = options;
+    const places = { directory, startAddress, walkStart };
+    const recovered = await recoverWal({ disk, logger, onEntry, ...places });
     const hasOtherSize = recovered.prepared?.fileBytes !== fileBytes;
     if (recovered.prepared !== undefined && hasOtherSize) {
       await recovered.prepared.file?.close();

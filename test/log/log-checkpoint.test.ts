@@ -12,10 +12,12 @@ import {
 import { LogManager } from "../../src/log/log-manager.ts";
 import type { PartitionState } from "../../src/log/partition.ts";
 import { NOTHING_SEALED } from "../../src/log/sealed-log.ts";
+import { fileSequenceOf, walAddressOf } from "../../src/wal/wal-address.ts";
 import { inDirectory, openWal } from "../wal/wal-fixture.ts";
 
 const TOPIC_ID = Buffer.alloc(16, 7).toString("base64url");
-const GOLDEN = resolve(import.meta.dir, "../fixtures/log/logs-v1.checkpoint");
+const goldenOf = (version: number): string =>
+  resolve(import.meta.dir, `../fixtures/log/logs-v${version}.checkpoint`);
 
 const STATES: readonly PartitionState[] = [
   { logEndOffset: 0, epochs: [], producers: [] },
@@ -52,10 +54,13 @@ async function written(directory: string): Promise<Uint8Array> {
   const path = `${directory}/logs.checkpoint`;
   const coveredEnd = await writeLogCheckpoint(systemDisk, path, { logs, wal });
   expect(coveredEnd).toBe(wal.appendedAddress);
-  const partitions = await readLogCheckpoint(systemDisk, path);
-  expect(partitions).toEqual(
-    STATES.map((state, partition) => ({ topicId: TOPIC_ID, partition, coveredEnd, state })),
-  );
+  expect(await readLogCheckpoint(systemDisk, path)).toEqual({
+    // No batch lives in the log: the file that is being written is the first to be read.
+    liveStart: walAddressOf(fileSequenceOf(coveredEnd), 0),
+    partitions: STATES.map((state, partition) => ({
+      ...{ topicId: TOPIC_ID, partition, coveredEnd, state },
+    })),
+  });
   await wal.close();
   return await Bun.file(path).bytes();
 }
@@ -66,7 +71,10 @@ test("log checkpoint: what was written is read back", () =>
   }));
 
 test("log checkpoint: without a file there is nothing", async () => {
-  expect(await readLogCheckpoint(systemDisk, "/nowhere/logs.checkpoint")).toEqual([]);
+  expect(await readLogCheckpoint(systemDisk, "/nowhere/logs.checkpoint")).toEqual({
+    liveStart: 0,
+    partitions: [],
+  });
 });
 
 test("log checkpoint: a cut or a changed byte is refused with the file's name", () =>
@@ -87,8 +95,12 @@ test("log checkpoint: a cut or a changed byte is refused with the file's name", 
     }
   }));
 
-test("log checkpoint: one of version 1 is read for ever", async () => {
-  const partitions = await readLogCheckpoint(systemDisk, GOLDEN);
+test.each([
+  [1, 0],
+  [2, 3 * 2 ** 32],
+])("log checkpoint: one of version %d is read for ever", async (version, expectedStart) => {
+  const { liveStart, partitions } = await readLogCheckpoint(systemDisk, goldenOf(version));
+  expect(liveStart).toBe(expectedStart);
   expect(partitions.map(({ state }) => state)).toEqual([...STATES]);
   expect(partitions.map(({ topicId, partition }) => `${topicId}/${partition}`)).toEqual([
     `${TOPIC_ID}/0`,

@@ -5,7 +5,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32c } from "../../src/core/native.ts";
 import { writeInt32At } from "../../src/protocol/big-endian.ts";
-import { filePositionOf, walAddressOf } from "../../src/wal/wal-address.ts";
+import { filePositionOf, fileSequenceOf, walAddressOf } from "../../src/wal/wal-address.ts";
 import { WalCorruptionError, WalVersionError } from "../../src/wal/wal-errors.ts";
 import { walFileName } from "../../src/wal/wal-format.ts";
 import { SimulatedClock } from "../simulation/simulated-clock.ts";
@@ -85,6 +85,29 @@ test("recovery: damage anywhere in a WAL that was closed is refused", () =>
     const path = join(directory, walFileName(1));
     await changeFile(path, (bytes) => flip(bytes, filePositionOf(addresses[2] ?? 0) + 500));
     await expect(openWal(directory)).rejects.toThrow(WalCorruptionError);
+  }));
+
+test("recovery: files that nobody needs at start are not read", () =>
+  inDirectory(async (directory) => {
+    const { wal } = await openWal(directory);
+    const addresses: number[] = [];
+    for (let baseOffset = 0; baseOffset < 40; baseOffset += 1) {
+      addresses.push(await appendBatch(wal, batchWith(7_000, baseOffset), { baseOffset }));
+      await wal.whenDurable(wal.appendedAddress);
+    }
+    const [first = 0] = addresses;
+    const walkStart = addresses.at(-1) ?? 0;
+    const lastSequence = fileSequenceOf(walkStart);
+    expect(lastSequence).toBeGreaterThanOrEqual(4);
+    const path = join(directory, walFileName(1));
+    await changeFile(path, (bytes) => flip(bytes, filePositionOf(first) + 500));
+    await expect(openWal(directory)).rejects.toThrow(path);
+    const again = await openWal(directory, { walkStart });
+    const isWalked = (address: number): boolean => fileSequenceOf(address) >= lastSequence - 1;
+    expect(again.entries.map(({ address }) => address)).toEqual(addresses.filter(isWalked));
+    expect(again.wal.recovery.isClean).toBe(false);
+    expect([again.wal.startAddress, again.wal.runNumber]).toEqual([wal.startAddress, 2]);
+    await again.wal.close();
   }));
 
 test("recovery: a missing file is named", () =>
