@@ -52,14 +52,14 @@ export type SearcherCommand =
   /** Answers "plan": what to search now. */
   | { readonly kind: "plan"; readonly id: number; readonly plan: SearchPlan }
   /**
-   * Answers "read": batches that hold the first `placeCount` places; what they do not hold does not exist. The
-   * rest has to be asked for again.
+   * Answers "read": batches that hold the places, but for those that are pending and have to be asked for again;
+   * what the batches do not hold does not exist.
    */
   | {
       readonly kind: "batches";
       readonly id: number;
       readonly batches: readonly ReadBatch[];
-      readonly placeCount: number;
+      readonly pending: readonly RecordPlace[];
     }
   /** Nobody waits for this search any more. */
   | { readonly kind: "cancel"; readonly id: number }

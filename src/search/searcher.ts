@@ -8,8 +8,8 @@
  *   await startHttpServer({ search: searcher, … });
  *   searcher.stop();
  *
- * `readBatchAt` answers with the stored batch that holds the offset, or undefined if there is none (any more). A
- * search whose Worker died is given to the next one, once.
+ * `readBatchAt` answers with the stored batch that holds the offset, in a buffer of its own that is given away, or
+ * undefined if there is none (any more). A search whose Worker died is given to the next one, once.
  */
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
@@ -23,6 +23,7 @@ import { SearchError } from "./elasticsearch-error.ts";
 import { FIELD_CAPS_PARAMETERS } from "./field-caps.ts";
 import { MAPPING_PARAMETERS } from "./field-mapping.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
+import { eachAtATime } from "./lanes.ts";
 import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchApi, SearchInput, SearchOutput } from "./search-input.ts";
 import { type LogStartOffsetsOf, planSearch, type SearchedGeneration } from "./search-plan.ts";
@@ -96,6 +97,8 @@ const PARAMETERS_OF: Readonly<Record<SearchApi, readonly string[] | undefined>> 
 };
 /** Batches that are handed to the Worker at a time. */
 const READ_BYTES_MAX = 4 * 1024 * 1024;
+/** Batches that one search reads at a time: while one is unpacked, the next is on its way. */
+const READS_AT_A_TIME = 4;
 
 export function createSearcher(options: SearcherOptions): Searcher {
   return new Searcher(options);
@@ -284,10 +287,10 @@ export class Searcher {
   async #read(search: RunningSearch, places: readonly RecordPlace[]): Promise<void> {
     const attempt = search.attemptCount;
     try {
-      const { batches, placeCount } = await this.#readBatches(places);
+      const { batches, pending } = await this.#readBatches(places);
       if (this.#running.get(search.id) !== search || search.attemptCount !== attempt) return;
       this.#worker.post(
-        { kind: "batches", id: search.id, batches, placeCount },
+        { kind: "batches", id: search.id, batches, pending },
         batches.map(({ bytes }) => bytes.buffer as ArrayBuffer),
       );
     } catch (thrown) {
@@ -300,34 +303,33 @@ export class Searcher {
     }
   }
 
-  /** Batches for as many of the places, which are sorted, as fit one message; one place at least. */
-  async #readBatches(
-    places: readonly RecordPlace[],
-  ): Promise<{ readonly batches: readonly ReadBatch[]; readonly placeCount: number }> {
+  /** Batches for the places, which are sorted, and those for which there was no room in one message. */
+  async #readBatches(places: readonly RecordPlace[]): Promise<{
+    readonly batches: readonly ReadBatch[];
+    readonly pending: readonly RecordPlace[];
+  }> {
     const batches: ReadBatch[] = [];
+    const pending: RecordPlace[] = [];
     let sizeBytes = 0;
-    let placeCount = 0;
-    let last: (RecordPlace & { readonly endOffset: number }) | undefined;
-    for (const place of places) {
-      const { topicId, partition, offset } = place;
-      const isHeld =
-        last?.topicId === topicId && last.partition === partition && offset < last.endOffset;
-      if (!isHeld) {
-        if (sizeBytes >= READ_BYTES_MAX) break;
-        const bytes = this.#options.indexer.hasTopic(topicId)
-          ? await this.#options.readBatchAt(topicId, partition, offset)
-          : undefined;
-        if (bytes !== undefined) {
-          // A copy of its own: it is given away, and a view would take the whole buffer with it.
-          batches.push({ topicId, partition, bytes: bytes.slice() });
-          sizeBytes += bytes.length;
-          const { baseOffset, lastOffsetDelta } = readBatchHeader(bytes, 0);
-          last = { ...place, endOffset: baseOffset + lastOffsetDelta + 1 };
+    const readPartition = async (own: readonly RecordPlace[]): Promise<void> => {
+      let heldEnd = 0;
+      for (const [index, { topicId, partition, offset }] of own.entries()) {
+        if (offset < heldEnd || !this.#options.indexer.hasTopic(topicId)) continue;
+        if (sizeBytes >= READ_BYTES_MAX) {
+          pending.push(...own.slice(index));
+          return;
         }
+        const bytes = await this.#options.readBatchAt(topicId, partition, offset);
+        if (bytes === undefined) continue;
+        batches.push({ topicId, partition, bytes });
+        sizeBytes += bytes.length;
+        const { baseOffset, lastOffsetDelta } = readBatchHeader(bytes, 0);
+        heldEnd = baseOffset + lastOffsetDelta + 1;
       }
-      placeCount += 1;
-    }
-    return { batches, placeCount };
+    };
+    const lanes = { laneCount: READS_AT_A_TIME, isStopped: () => false };
+    await eachAtATime(partitionsOf(places), lanes, readPartition);
+    return { batches, pending };
   }
 
   /** The Worker's indexes outlive it. Closing them takes no time: nobody writes them. */
@@ -352,4 +354,16 @@ function timeoutError(timeoutMs: number, reason: string): SearchError {
 
 function stoppedError(): SearchError {
   return new SearchError(503, "service_unavailable_exception", "the broker is stopping");
+}
+
+/** Places, sorted, by partition. */
+function partitionsOf(places: readonly RecordPlace[]): RecordPlace[][] {
+  const partitions: RecordPlace[][] = [];
+  for (const place of places) {
+    const own = partitions.at(-1);
+    const isSame = own?.[0]?.topicId === place.topicId && own[0].partition === place.partition;
+    if (isSame) own.push(place);
+    else partitions.push([place]);
+  }
+  return partitions;
 }

@@ -24,7 +24,7 @@ import {
   searchRequestOf,
 } from "./search-request.ts";
 import { encodeCount, encodeResponse, type ShownHit } from "./search-response.ts";
-import type { SearcherCommand, SearcherReport } from "./searcher-messages.ts";
+import type { RecordPlace, SearcherCommand, SearcherReport } from "./searcher-messages.ts";
 import { SegmentOpener } from "./segment-opener.ts";
 import { checkShards, type Shards, shardsOf } from "./shards.ts";
 
@@ -240,13 +240,13 @@ export class Searching {
   }
 
   async #read(id: number, reader: HitReader): Promise<void> {
-    let places = reader.places();
+    let places: readonly RecordPlace[] = reader.places();
     while (places.length > 0) {
       this.#options.report({ kind: "read", id, places });
       const reply = await this.#reply(id);
       if (reply.kind !== "batches") throw new Cancelled();
       reader.add(reply.batches);
-      places = places.slice(reply.placeCount);
+      places = reply.pending;
     }
   }
 

@@ -59,7 +59,7 @@ export class RangeReader {
     return offsetOfPosition(await this.#rowsOf(range, archive), range.position + sizeBytes);
   }
 
-  /** Whole batches from the one that holds `offset`, or the next, at most `maxBytes` but one at least. */
+  /** Whole batches from the one that holds `offset`, or the next, at most `maxBytes` but one at least; 0 is one. */
   async read(
     range: FoundRange,
     archive: ArchiveReader,
@@ -81,10 +81,12 @@ export class RangeReader {
     }
     const { bytes, position } = stretch;
     const whole = wholeBatches(bytes, start, maxBytes);
-    this.#keepRest(range, whole.nextOffset, {
-      position: position + whole.end,
-      bytes: bytes.subarray(whole.end),
-    });
+    if (maxBytes > 0) {
+      this.#keepRest(range, whole.nextOffset, {
+        position: position + whole.end,
+        bytes: bytes.subarray(whole.end),
+      });
+    }
     return bytes.subarray(start, whole.end);
   }
 
@@ -104,7 +106,8 @@ export class RangeReader {
     const position = isInside
       ? positionOfOffset(await this.#rowsOf(range, archive), offset)
       : range.position;
-    const toBytes = maxBytes + (isInside ? ROW_INTERVAL_BYTES : 0);
+    // Whoever wants one batch gets the chunks that hold it, no more.
+    const toBytes = maxBytes + (isInside && maxBytes > 0 ? ROW_INTERVAL_BYTES : 0);
     return await extended(archive, { position, bytes: NO_BYTES }, { toBytes, end });
   }
 

@@ -374,8 +374,8 @@ export class SearchFixture {
     offset: number,
   ): Promise<Uint8Array | undefined> {
     const batches = this.#batches.get(`${topicId}/${partition}`) ?? [];
-    return batches.find(({ baseOffset, endOffset }) => offset >= baseOffset && offset < endOffset)
-      ?.bytes;
+    const batch = batches.find((each) => offset >= each.baseOffset && offset < each.endOffset);
+    return batch?.bytes.slice();
   }
 }
 
