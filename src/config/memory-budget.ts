@@ -2,7 +2,7 @@
  * How `memoryMaxBytes` is shared. The limit is meant for the whole process (RSS), so the runtime with its
  * Workers, the library and the garbage that has not been collected yet is set aside first:
  *
- *   runtime reserve   fixed + 1/8 of the limit     main thread, two Workers, the index writer's heap
+ *   runtime reserve   fixed + 1/8 of the limit     main thread, three Workers, the index writer's heap
  *   rest              1/4 WAL slab (a power of two), 5/16 requests and responses in flight, 1/4 live index,
  *                     1/16 cache of what is read from archives, 1/8 topic reads over HTTP
  *
@@ -10,7 +10,7 @@
  */
 
 const MIB = 2 ** 20;
-const RUNTIME_FIXED_BYTES = 112 * MIB;
+const RUNTIME_FIXED_BYTES = 128 * MIB;
 const SLAB_BYTES_MIN = 8 * MIB;
 const SLAB_BYTES_MAX = 64 * MIB;
 

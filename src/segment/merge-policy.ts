@@ -33,7 +33,7 @@ export interface MergeLimits {
   readonly segmentsPerTopic: number;
   /** Of one segment: bounds the memory that merging its search index takes. */
   readonly recordCountMax: number;
-  /** Of all inputs of a job: bounds the memory that planning it takes. */
+  /** Of all inputs of a job: bounds what planning it takes, and keeps its registration, one entry, below 2 MiB. */
   readonly rangeCountMax: number;
   /** To which shared segments grow. */
   readonly sharedBytesMax: number;
@@ -49,7 +49,7 @@ export const MERGE_LIMITS: MergeLimits = {
   segmentBytesMax: 8 * GIB,
   segmentsPerTopic: 48,
   recordCountMax: 16_000_000,
-  rangeCountMax: 100_000,
+  rangeCountMax: 30_000,
   sharedBytesMax: GIB,
   jobBytesMax: 8 * GIB,
 };

@@ -35,7 +35,7 @@ const RANGE_COUNT_MAX = 15_000;
 const ROUND_FILES_MAX = 4;
 
 /** Under load rounds follow each other: so long the Worker, warm by then, waits for the next one. */
-const IDLE_MS = 10_000;
+const IDLE_MS = 3_000;
 
 export interface SealingOptions {
   readonly wal: Wal;

@@ -14,5 +14,5 @@ test("memory-max: a broker sets the cache of what is read from archives by it", 
       await broker.remove();
     }
   }
-  expect(found).toEqual([5, 49]);
+  expect(found).toEqual([4, 48]);
 });

@@ -153,7 +153,7 @@ test("loadConfig: a TOML mistake is told with its place", async () => {
 
 test("loadConfig: chosen shares that do not fit memory-max together are refused", async () => {
   const argv = ["--memory-max", "256M", "--live-index-bytes-max", "200M"];
-  expect(await refusal({ argv })).toContain("together exceed the 91M that memory-max 256M leaves");
+  expect(await refusal({ argv })).toContain("together exceed the 78M that memory-max 256M leaves");
 });
 
 test("loadConfig: listening for other machines is allowed with a warning", async () => {

@@ -36,19 +36,19 @@ test("memorySharesOf: the shares fit beside the reserve for every allowed limit"
 });
 
 test.each([
-  [224, { walSlabBytes: 16, inFlightBytesMax: 26, liveIndexBytesMax: 21 }],
-  [256, { walSlabBytes: 16, inFlightBytesMax: 35, liveIndexBytesMax: 28 }],
-  [360, { walSlabBytes: 32, inFlightBytesMax: 63, liveIndexBytesMax: 50 }],
-  [2048, { walSlabBytes: 64, inFlightBytesMax: 525, liveIndexBytesMax: 420 }],
+  [224, { walSlabBytes: 16, inFlightBytesMax: 21, liveIndexBytesMax: 17 }],
+  [256, { walSlabBytes: 16, inFlightBytesMax: 30, liveIndexBytesMax: 24 }],
+  [360, { walSlabBytes: 32, inFlightBytesMax: 58, liveIndexBytesMax: 46 }],
+  [2048, { walSlabBytes: 64, inFlightBytesMax: 520, liveIndexBytesMax: 416 }],
 ])("memorySharesOf: the shares of %p MiB are %j MiB", (memoryMax, expected) => {
   const shares = Object.entries(sharesOf(memoryMax * MIB)).map(([name, n]) => [name, n / MIB]);
   expect(Object.fromEntries(shares)).toEqual(expected);
 });
 
 test.each([
-  [224, [5, 10]],
-  [360, [12, 25]],
-  [2048, [105, 210]],
+  [224, [4, 8]],
+  [360, [11, 23]],
+  [2048, [104, 208]],
 ])(
   "fixedSharesOf: of %p MiB the archive cache and topic reads get %j MiB",
   (memoryMax, expected) => {
