@@ -5,6 +5,7 @@
  */
 
 import type { Config } from "./config.ts";
+import { BufferPool } from "./core/buffer-pool.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Disk, DiskLock } from "./core/disk.ts";
 import type { Logger } from "./core/logger.ts";
@@ -34,6 +35,8 @@ import { Wal } from "./wal/wal.ts";
 import type { WalAddress } from "./wal/wal-address.ts";
 import { ENTRY_VERSION_LEGACY } from "./wal/wal-format.ts";
 
+/** Of buffers for cold reads. */
+const READ_BUFFER_BYTES_MAX = 16 * 2 ** 20;
 /** Least share of memory for the index of batches that are still in the WAL. */
 const BATCH_INDEX_BYTES_MAX_MIN = 16 * 2 ** 20;
 
@@ -116,7 +119,7 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
   return {
     ...parts,
     identity,
-    tiers: { wal, sealed: segments },
+    tiers: { wal, sealed: segments, buffers: new BufferPool(readBufferBytesOf(config)) },
     checkpoint,
     close: async (isClean) => {
       try {
@@ -132,6 +135,11 @@ async function openLocked(options: StorageOptions, lock: DiskLock): Promise<Stor
       }
     },
   };
+}
+
+/** Kept of the memory for answers, so that reads of cold batches use it again. */
+function readBufferBytesOf({ inFlightBytesMax }: Config): number {
+  return Math.min(READ_BUFFER_BYTES_MAX, inFlightBytesMax / 4);
 }
 
 /** What becomes of registrations at a start. */

@@ -3,6 +3,7 @@
  * before memory for it has been reserved.
  */
 
+import { eachAtATime } from "../core/lanes.ts";
 import {
   bytesToLoad,
   isEmptyPlan,
@@ -24,6 +25,8 @@ const MEMORY_WAIT_MS_MIN = 1000;
 const MEMORY_WAIT_MS_MAX = 10_000;
 /** Reservations need not be smaller: one read from disk costs about the same. */
 const LEAST_BYTES = 64 * 1024;
+/** The thread pool, which acknowledgements wait for too, is not to be filled. */
+const LOADS_AT_A_TIME = 2;
 
 /** One partition of a request: what to read, or why not. */
 export interface PartitionFetch {
@@ -78,11 +81,10 @@ export async function planAndLoad(load: FetchLoad): Promise<LoadedFetch> {
       planFetches(tiers, fetches, Math.min(maxBytes, reservation.sizeBytes));
     }
     reservation.resize(Math.max(leastBytes, coldBytesOf(tiers, fetches)));
-    for (const fetch of fetches) {
-      if (fetch.plan === undefined) continue;
-      if (isGone(connection)) break;
-      await loadOne(tiers, fetch, fetch.plan);
-    }
+    const lanes = { laneCount: LOADS_AT_A_TIME, isStopped: () => isGone(connection) };
+    await eachAtATime(fetches, lanes, async (fetch) => {
+      if (fetch.plan !== undefined) await loadOne(tiers, fetch, fetch.plan);
+    });
   } catch (thrown) {
     reservation.release();
     throw thrown;

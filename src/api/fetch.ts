@@ -12,7 +12,7 @@
  */
 
 import type { LogManager } from "../log/log-manager.ts";
-import { collectRead, type LogTiers } from "../log/log-reader.ts";
+import { collectRead, type LogTiers, releaseRead } from "../log/log-reader.ts";
 import type { Partition } from "../log/partition.ts";
 import type { Purgatory } from "../log/purgatory.ts";
 import type { MetaStore } from "../meta/meta-store.ts";
@@ -135,6 +135,7 @@ function answerWriter(owners: FetchOwners, answer: Answer): BodyWriter {
       });
       owners.onFetched(built.sizeBytes);
       writeFetchResponse(writer, built.response, apiVersion);
+      for (const { plan } of fetches) if (plan !== undefined) releaseRead(tiers, plan);
     } finally {
       removeRelease?.();
       release();

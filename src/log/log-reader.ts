@@ -6,13 +6,14 @@
  *   load     reads those from disk that are not in the slab (waits)
  *   collect  views of the whole batches, in order (synchronous; views of the slab are valid only
  *            until the caller gives up control, so it must use or copy them at once)
+ *   release  gives the memory of what was loaded back, for the next read; who forgets it leaves it to the collector
  *
  * Between plan and collect a run can leave the slab; `collect` then says so, and the caller loads again. Between
  * plan and load batches can move from the WAL to a segment, or to another one: `loadRead` then throws what
  * `isMoved` knows, and the caller plans again.
  */
 
-import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
+import { type BufferPool, takenBytesOf } from "../core/buffer-pool.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { type BatchHeader, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import { batchOfLegacyPayload } from "../wal/legacy-entry.ts";
@@ -65,12 +66,16 @@ export interface ReadPlan {
   /** These come before `runs`. */
   readonly sealed: readonly PlannedRange[];
   readonly runs: readonly PlannedRun[];
+  /** What views in `runs` are of. */
+  readonly buffers: Uint8Array[];
 }
 
 /** Where the batches of all partitions lie. */
 export interface LogTiers {
   readonly wal: Wal;
   readonly sealed: SealedLog;
+  /** For what is read from the WAL's files. */
+  readonly buffers: BufferPool;
 }
 
 /** Batches in offset order, and their bytes together. */
@@ -81,12 +86,13 @@ export interface CollectedBatches {
 
 /** Where the wanted batches may lie. */
 export function planRead(tiers: LogTiers, partition: Partition, limits: ReadLimits): ReadPlan {
-  if (limits.offset >= limits.endOffset) return { limits, sealed: [], runs: [] };
+  if (limits.offset >= limits.endOffset) return { limits, sealed: [], runs: [], buffers: [] };
   const { ranges, isAll } = planSealed(tiers.sealed, partition, limits);
   // What follows a range that is read in part would leave a gap.
-  if (!isAll) return { limits, sealed: ranges, runs: [] };
+  if (!isAll) return { limits, sealed: ranges, runs: [], buffers: [] };
   const sealedBytes = ranges.reduce((sum, { range }) => sum + range.sizeBytes, 0);
-  return { limits, sealed: ranges, runs: planRuns(partition, limits, sealedBytes) };
+  const runs = planRuns(partition, limits, sealedBytes);
+  return { limits, sealed: ranges, runs, buffers: [] };
 }
 
 /** Whether a plan found nothing to read. */
@@ -156,8 +162,9 @@ export function bytesToLoad({ wal, sealed }: LogTiers, plan: ReadPlan): number {
     }
     const group = neighboursFrom(wal, plan.runs, first);
     const { lengthBytes, isSparse, spanBytes } = readOf(group);
-    keptBytes += group.length * RUN_OVERHEAD_BYTES + (isSparse ? spanBytes : lengthBytes);
-    if (isSparse) passingBytesMax = Math.max(passingBytesMax, lengthBytes);
+    keptBytes +=
+      group.length * RUN_OVERHEAD_BYTES + (isSparse ? spanBytes : takenBytesOf(lengthBytes));
+    if (isSparse) passingBytesMax = Math.max(passingBytesMax, takenBytesOf(lengthBytes));
     first += Math.max(1, group.length);
   }
   return keptBytes + passingBytesMax;
@@ -176,7 +183,7 @@ export async function loadRead(tiers: LogTiers, plan: ReadPlan): Promise<void> {
   let first = 0;
   while (first < plan.runs.length) {
     const group = neighboursFrom(wal, plan.runs, first);
-    if (group.length > 0) await loadNeighbours(wal, group);
+    if (group.length > 0) await loadNeighbours(tiers, plan, group);
     first += Math.max(1, group.length);
   }
 }
@@ -202,6 +209,12 @@ export function collectRead({ wal }: LogTiers, plan: ReadPlan): CollectedBatches
     if (!collecting.take(bytes, ENTRY_HEADER_BYTES)) return collecting;
   }
   return collecting;
+}
+
+/** Gives back what a load took. The plan has nothing loaded any more; what was collected of it is not valid. */
+export function releaseRead({ buffers }: LogTiers, plan: ReadPlan): void {
+  for (const run of plan.runs) run.loaded = undefined;
+  for (const buffer of plan.buffers.splice(0)) buffers.give(buffer);
 }
 
 /** Picks the wanted batches, in order. */
@@ -258,7 +271,11 @@ export async function readBatches(
     try {
       await loadRead(tiers, plan);
       const collected = collectRead(tiers, plan);
-      if (collected !== undefined) return collected.batches.map((view) => view.slice());
+      if (collected !== undefined) {
+        const copies = collected.batches.map((view) => view.slice());
+        releaseRead(tiers, plan);
+        return copies;
+      }
     } catch (thrown) {
       if (!isMoved(thrown)) throw thrown;
       plan = planRead(tiers, partition, limits);
@@ -301,11 +318,16 @@ function readOf(group: readonly PlannedRun[]) {
   return { lengthBytes, spanBytes, isSparse: spanBytes < lengthBytes / 2 };
 }
 
-async function loadNeighbours(wal: Wal, group: readonly PlannedRun[]): Promise<void> {
+async function loadNeighbours(
+  { wal, buffers }: LogTiers,
+  plan: ReadPlan,
+  group: readonly PlannedRun[],
+): Promise<void> {
   const first = group[0];
   if (first === undefined) return;
   const { lengthBytes, isSparse } = readOf(group);
-  const bytes = uninitializedBytes(lengthBytes);
+  const buffer = buffers.take(lengthBytes);
+  const bytes = buffer.subarray(0, lengthBytes);
   await wal.read(first.address, bytes, 0, bytes.length);
   for (const run of group) {
     const start = run.address - first.address;
@@ -314,6 +336,8 @@ async function loadNeighbours(wal: Wal, group: readonly PlannedRun[]): Promise<v
     // A view would keep what lies between in memory.
     else run.loaded = checked(isSparse ? span.slice() : span, run);
   }
+  if (isSparse) buffers.give(buffer);
+  else plan.buffers.push(buffer);
 }
 
 /** The bytes, if every batch in them is as it was written. */

@@ -12,10 +12,10 @@
 
 import type { Dispatcher, ResponseWriter } from "../api/dispatcher.ts";
 import type { ClientConnection } from "../api/handler.ts";
+import type { BufferPool } from "../core/buffer-pool.ts";
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { Writer } from "../protocol/writer.ts";
-import type { BufferPool } from "./buffer-pool.ts";
 import { FrameBuffer } from "./frame-buffer.ts";
 import type { IntakeBudget, IntakeWaiter } from "./intake-budget.ts";
 

@@ -7,8 +7,8 @@
  * `settle` copies what is left of it.
  */
 
+import type { BufferPool } from "../core/buffer-pool.ts";
 import { ErrorCode, KafkaError } from "../protocol/errors.ts";
-import type { BufferPool } from "./buffer-pool.ts";
 
 const LENGTH_BYTES = 4;
 /** An own buffer up to this size is kept for the next frame. */

@@ -13,6 +13,7 @@
  */
 
 import type { CancelTimer, Clock } from "../core/clock.ts";
+import { eachAtATime } from "../core/lanes.ts";
 import type { Logger } from "../core/logger.ts";
 import { closeIndex } from "../core/native.ts";
 import { type CreateWorker, SupervisedWorker } from "../core/supervised-worker.ts";
@@ -23,7 +24,6 @@ import { SearchError } from "./elasticsearch-error.ts";
 import { FIELD_CAPS_PARAMETERS } from "./field-caps.ts";
 import { MAPPING_PARAMETERS } from "./field-mapping.ts";
 import type { NamedTopic } from "./indexer-messages.ts";
-import { eachAtATime } from "./lanes.ts";
 import type { QueryBounds } from "./query-bounds.ts";
 import type { SearchApi, SearchInput, SearchOutput } from "./search-input.ts";
 import { type LogStartOffsetsOf, planSearch, type SearchedGeneration } from "./search-plan.ts";

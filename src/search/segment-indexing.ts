@@ -12,12 +12,12 @@
  * searches say until then that they lack it.
  */
 
+import { eachAtATime } from "../core/lanes.ts";
 import type { SegmentFacts, TimeRange } from "../segment/segment-facts.ts";
 import type { SegmentsChange } from "../segment/segment-index.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import { DamagedIndexes, type IndexDamage } from "./damaged-indexes.ts";
 import type { AddressRange } from "./indexer-messages.ts";
-import { eachAtATime } from "./lanes.ts";
 import type { SearchedGeneration } from "./search-plan.ts";
 import type { SegmentIndexingOptions } from "./segment-indexing-options.ts";
 

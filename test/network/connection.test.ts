@@ -3,8 +3,8 @@
 import { expect, test } from "bun:test";
 import { Dispatcher } from "../../src/api/dispatcher.ts";
 import { type AnyHandler, type BegunRequest, NO_RESPONSE } from "../../src/api/handler.ts";
+import { BufferPool } from "../../src/core/buffer-pool.ts";
 import { createLogger } from "../../src/core/logger.ts";
-import { BufferPool } from "../../src/network/buffer-pool.ts";
 import { type ByteSocket, Connection } from "../../src/network/connection.ts";
 import { IntakeBudget } from "../../src/network/intake-budget.ts";
 import { ApiKey } from "../../src/protocol/generated/api-keys.ts";

@@ -1,8 +1,8 @@
 /** Frames are cut right however the bytes arrive, and memory follows what has arrived. */
 
 import { expect, test } from "bun:test";
+import { BufferPool } from "../../src/core/buffer-pool.ts";
 import { seededRandom } from "../../src/core/clock.ts";
-import { BufferPool } from "../../src/network/buffer-pool.ts";
 import { FrameBuffer } from "../../src/network/frame-buffer.ts";
 import { KafkaError } from "../../src/protocol/errors.ts";
 

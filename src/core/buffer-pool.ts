@@ -1,9 +1,10 @@
 /**
- * Buffers for requests that arrive in pieces. Most are about as large as the one before, so they are
- * used again instead of being allocated, zeroed and collected each time. What the pool keeps is bounded.
+ * Buffers for what comes and goes: requests that arrive in pieces, batches that are read from files. Most are about
+ * as large as the one before, so they are used again instead of being allocated, faulted in and collected each time.
+ * What the pool keeps is bounded.
  */
 
-import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
+import { uninitializedBytes } from "./uninitialized-bytes.ts";
 
 const SIZE_MIN = 128 * 1024;
 const SIZE_MAX = 2 * 1024 * 1024;
@@ -12,7 +13,12 @@ const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 /** Powers of two from `SIZE_MIN` to `SIZE_MAX`; other sizes come and go. */
 export class BufferPool {
   readonly #bySize = new Map<number, Uint8Array[]>();
+  readonly #keptBytesMax: number;
   #keptBytes = 0;
+
+  constructor(keptBytesMax = KEPT_BYTES_MAX) {
+    this.#keptBytesMax = keptBytesMax;
+  }
 
   get keptBytes(): number {
     return this.#keptBytes;
@@ -32,12 +38,17 @@ export class BufferPool {
   give(buffer: Uint8Array): void {
     const sizeBytes = buffer.length;
     const isPooled = pooledSizeOf(sizeBytes) === sizeBytes;
-    if (!isPooled || this.#keptBytes + sizeBytes > KEPT_BYTES_MAX) return;
+    if (!isPooled || this.#keptBytes + sizeBytes > this.#keptBytesMax) return;
     const kept = this.#bySize.get(sizeBytes);
     if (kept === undefined) this.#bySize.set(sizeBytes, [buffer]);
     else kept.push(buffer);
     this.#keptBytes += sizeBytes;
   }
+}
+
+/** What `take` gives for a need. */
+export function takenBytesOf(sizeBytes: number): number {
+  return pooledSizeOf(sizeBytes) ?? sizeBytes;
 }
 
 /** The size to take for a need; undefined if it is not one to keep. */

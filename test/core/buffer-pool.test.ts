@@ -1,7 +1,7 @@
 /** Buffers are used again, one user at a time, and what is kept is bounded. */
 
 import { expect, test } from "bun:test";
-import { BufferPool } from "../../src/network/buffer-pool.ts";
+import { BufferPool } from "../../src/core/buffer-pool.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
