@@ -31,7 +31,11 @@ import { type Context, scaled } from "./workload.ts";
 const RECIPE = 1;
 const BATCH_RECORDS = 1_000;
 /** Nothing is sealed but when it is told to. */
-const FLAGS = ["--wal-file-bytes=1G", "--wal-indexing-interval-secs=86400"];
+const FLAGS = [
+  "--wal-file-bytes=1G",
+  "--wal-indexing-interval-secs=86400",
+  "--log-retention-ms=-1", // The documents are of years.
+];
 /** Aggregations over everything may take longer than people wait. */
 const SEARCH_FLAG = "--search-timeout-ms=120000";
 const SEAL_MS_MAX = 120_000;
