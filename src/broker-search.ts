@@ -23,6 +23,7 @@ import { createSearcher, searchIsOff } from "./search/searcher.ts";
 import { createWalIndexer, type WalIndexer } from "./search/wal-indexer.ts";
 import type { SegmentFacts } from "./segment/segment-facts.ts";
 import type { SegmentStore } from "./segment/segment-store.ts";
+import { goneIdsOf } from "./segment/segments-change.ts";
 import type { Wal } from "./wal/wal.ts";
 
 export interface SearchOptions {
@@ -154,8 +155,7 @@ function startIndexing(options: SearchOptions) {
   });
   const removeSegmentListener = segments.onChanged((change) => {
     indexer.segmentsChanged(change);
-    const addedIds = new Set(change.added.map(({ segmentId }) => segmentId));
-    searcher.forgetSegments(change.removedIds.filter((segmentId) => !addedIds.has(segmentId)));
+    searcher.forgetSegments(goneIdsOf(change));
   });
   metrics.collectIndexerLag(() => indexer.lag());
   const searcher = createSearcher({

@@ -14,7 +14,7 @@
 
 import { eachAtATime } from "../core/lanes.ts";
 import type { SegmentFacts, TimeRange } from "../segment/segment-facts.ts";
-import type { SegmentsChange } from "../segment/segment-index.ts";
+import { goneIdsOf, type SegmentsChange } from "../segment/segments-change.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import { DamagedIndexes, type IndexDamage } from "./damaged-indexes.ts";
 import type { AddressRange } from "./indexer-messages.ts";
@@ -102,16 +102,14 @@ export class SegmentIndexing {
   }
 
   /** Segments were registered, or went. */
-  changed({ added, removedIds }: SegmentsChange): void {
-    const addedIds = new Set(added.map(({ segmentId }) => segmentId));
-    for (const segmentId of removedIds) {
-      if (addedIds.has(segmentId)) continue;
+  changed(change: SegmentsChange): void {
+    for (const segmentId of goneIdsOf(change)) {
       this.#forget(segmentId);
       this.#unmerged.delete(segmentId);
       this.#unfrozen.delete(segmentId);
       this.#damaged.delete(segmentId);
     }
-    for (const facts of added) {
+    for (const facts of change.added) {
       // A change that came too late was not applied.
       if (this.#options.segments.index.segment(facts.segmentId) === undefined) continue;
       this.#take(facts);

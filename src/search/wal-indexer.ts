@@ -16,7 +16,7 @@
 import type { IndexerLag } from "../core/metrics.ts";
 import { SupervisedWorker } from "../core/supervised-worker.ts";
 import { workerUrl } from "../core/worker-url.ts";
-import type { SegmentsChange } from "../segment/segment-index.ts";
+import type { SegmentsChange } from "../segment/segments-change.ts";
 import type { WalAddress } from "../wal/wal-address.ts";
 import type { IndexDamage } from "./damaged-indexes.ts";
 import {

@@ -1,7 +1,7 @@
 /** Checks one object of the store against what is registered of it, byte by byte. It reads, and changes nothing. */
 
 import { type Disk, DiskError, type DiskFile } from "../core/disk.ts";
-import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
+import { BATCH_HEADER_BYTES, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import { ArchiveReader } from "./archive-reader.ts";
 import { LocalFileSource } from "./archive-source.ts";
 import { BatchesCheck } from "./check-batches.ts";
@@ -19,7 +19,6 @@ import {
 
 /** Read at a time; whole chunks of every size that is written. */
 const READ_BYTES = 1024 * 1024;
-const BATCH_HEADER_BYTES = 61;
 
 /** What is wrong with a segment, as the end of a sentence. */
 class SegmentFault extends Error {}

@@ -17,7 +17,8 @@ import { Persistent, StoppedError } from "./manifest-put.ts";
 import { type ManifestReading, readManifests, type StoredManifest } from "./manifest-reading.ts";
 import { ManifestSeries } from "./manifest-series.ts";
 import { ObjectExistsError, type ObjectStore } from "./object-store.ts";
-import type { SegmentChange, SegmentStore } from "./segment-store.ts";
+import type { SegmentStore } from "./segment-store.ts";
+import { goneIdsOf, type SegmentsChange } from "./segments-change.ts";
 
 /** While objects wait to be deleted, a generation comes so long after the one before it. */
 const URGENT_MS = 10_000;
@@ -139,14 +140,12 @@ export class ManifestWriter {
     });
   }
 
-  #segmentsChanged({ added, removedIds }: SegmentChange): void {
-    const addedIds = new Set(added.map(({ segmentId }) => segmentId));
-    for (const { segmentId, endAddress } of added) {
+  #segmentsChanged(change: SegmentsChange): void {
+    for (const { segmentId, endAddress } of change.added) {
       this.#changes.segmentChanged(segmentId);
       this.#sealed(endAddress);
     }
-    for (const segmentId of removedIds) {
-      if (addedIds.has(segmentId)) continue;
+    for (const segmentId of goneIdsOf(change)) {
       this.#changes.segmentChanged(segmentId);
       this.#hold(segmentId);
     }

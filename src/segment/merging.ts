@@ -20,12 +20,7 @@ import {
 } from "./merging-messages.ts";
 import { type LiveRanges, type MergePlan, type PlanOptions, planMerge } from "./merging-plan.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
-
-/** What a registration changes. */
-export interface MergedChange {
-  readonly added: readonly SegmentFacts[];
-  readonly removedIds: readonly string[];
-}
+import type { SegmentsChange } from "./segments-change.ts";
 
 export interface MergingOptions {
   /** All that is registered; it knows a change before `apply` is called. */
@@ -38,7 +33,7 @@ export interface MergingOptions {
   /** Carries out one merge; never rejects. */
   readonly run: (command: MergeCommand) => Promise<MergeReport>;
   /** Makes a change known; resolves when that is durable and the index has it. */
-  readonly register: (change: MergedChange) => Promise<void>;
+  readonly register: (change: SegmentsChange) => Promise<void>;
   /** Registered segments to be rewritten without what is dead in them, the most urgent first. */
   readonly segmentsToPurge: () => readonly string[];
   /** Finds what is to be compacted; without it nothing is. */
@@ -101,7 +96,7 @@ export class Merging {
   }
 
   /** Takes in a registration, whoever made it; applying one again changes nothing. At first all that there is. */
-  apply({ added, removedIds }: MergedChange): void {
+  apply({ added, removedIds }: SegmentsChange): void {
     for (const segmentId of removedIds) this.#lineages.remove(segmentId);
     for (const facts of added) this.#lineages.add(facts);
     this.wake();

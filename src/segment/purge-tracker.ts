@@ -9,7 +9,8 @@
  */
 
 import type { PurgeCandidate } from "./purge-policy.ts";
-import type { FoundRange, SegmentIndex, SegmentsChange } from "./segment-index.ts";
+import type { FoundRange, SegmentIndex } from "./segment-index.ts";
+import type { SegmentsChange } from "./segments-change.ts";
 
 /** Names one partition for good. */
 interface Place {

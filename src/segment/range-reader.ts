@@ -4,7 +4,7 @@
  */
 
 import { uninitializedBytes } from "../core/uninitialized-bytes.ts";
-import { readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
+import { BATCH_HEADER_BYTES, readBatchHeader, verifyBatch } from "../protocol/record-batch.ts";
 import type { ArchiveReader } from "./archive-reader.ts";
 import type { FoundRange } from "./segment-index.ts";
 import {
@@ -20,7 +20,6 @@ import { BATCHES_CHUNK_BYTES, BATCHES_NAME, OFFSETS_NAME } from "./segment-write
 const ROWS_CACHE_BYTES = 4 * 1024 * 1024;
 /** Consumers whose rest is kept; each takes a chunk at most. */
 const RESTS_MAX = 32;
-const BATCH_HEADER_BYTES = 61;
 const NO_BYTES = new Uint8Array(0);
 
 /** A read takes the chunks as they are stored beside what is in them, and a part of a chunk at both ends. */

@@ -18,12 +18,7 @@ import {
 } from "./segment-facts.ts";
 import { SegmentSnapshot } from "./segment-snapshot.ts";
 import { type SegmentSummary, SegmentTable } from "./segment-table.ts";
-
-/** Segments that a seal, a merge or a clean-up brings and takes, as registered. */
-export interface SegmentsChange {
-  readonly added: readonly SegmentFacts[];
-  readonly removedIds: readonly string[];
-}
+import type { SegmentsChange } from "./segments-change.ts";
 
 /** A range as lookups give it. */
 export interface FoundRange extends PartitionRange {

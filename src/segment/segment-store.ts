@@ -16,9 +16,9 @@ import { ErrorCode, KafkaError } from "../protocol/errors.ts";
 import { ArchiveReader } from "./archive-reader.ts";
 import { LocalFileSource, type RangeSource } from "./archive-source.ts";
 import { RangeReader, READ_OVERHEAD_BYTES } from "./range-reader.ts";
-import type { SegmentFacts } from "./segment-facts.ts";
 import { type FoundRange, SegmentIndex } from "./segment-index.ts";
 import { segmentFileName } from "./segment-writer.ts";
+import type { SegmentsChange } from "./segments-change.ts";
 
 /** Segments whose files stay open. */
 const OPEN_SEGMENTS_MAX = 64;
@@ -27,12 +27,6 @@ export interface SegmentStoreOptions {
   /** Where the segments lie. */
   readonly directory: string;
   readonly logger: Logger;
-}
-
-/** What a registration changes. */
-export interface SegmentChange {
-  readonly added: readonly SegmentFacts[];
-  readonly removedIds: readonly string[];
 }
 
 /** Hears of what is about to be deleted. */
@@ -63,7 +57,7 @@ export class SegmentStore implements SealedLog {
   readonly #doomed = new Set<string>();
   readonly #removals = new Set<Promise<void>>();
   #readBytes = 0;
-  readonly #listeners = new Set<(change: SegmentChange) => void>();
+  readonly #listeners = new Set<(change: SegmentsChange) => void>();
   readonly #deletionListeners = new Set<DeletionListener>();
 
   constructor(options: SegmentStoreOptions, index = new SegmentIndex()) {
@@ -74,13 +68,13 @@ export class SegmentStore implements SealedLog {
   }
 
   /** Takes in a registration; applying one again changes nothing. */
-  apply({ added, removedIds }: SegmentChange): void {
-    this.index.apply({ added, removedIds });
-    for (const listener of this.#listeners) listener({ added, removedIds });
+  apply(change: SegmentsChange): void {
+    this.index.apply(change);
+    for (const listener of this.#listeners) listener(change);
   }
 
   /** Calls `listener` after every change. @returns ends that */
-  onChanged(listener: (change: SegmentChange) => void): () => void {
+  onChanged(listener: (change: SegmentsChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

@@ -12,7 +12,7 @@
 import type { CancelTimer, Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SegmentFacts } from "./segment-facts.ts";
-import type { SegmentChange } from "./segment-store.ts";
+import { goneIdsOf, type SegmentsChange } from "./segments-change.ts";
 import type { UploadResult, UploadWork } from "./uploading-messages.ts";
 
 export interface UploadingOptions {
@@ -81,10 +81,9 @@ export class Uploading {
   }
 
   /** Takes in a registration; applying one again changes nothing. */
-  apply({ added, removedIds }: SegmentChange): void {
-    const stay = new Set(added.map(({ segmentId }) => segmentId));
-    for (const segmentId of removedIds) if (!stay.has(segmentId)) this.#forget(segmentId);
-    for (const facts of added) {
+  apply(change: SegmentsChange): void {
+    for (const segmentId of goneIdsOf(change)) this.#forget(segmentId);
+    for (const facts of change.added) {
       if (this.#uploaded.get(facts.segmentId) === segmentObjectKey(facts)) continue;
       const isAwaited = this.#options.isIndexAwaited(facts);
       const readyMs = isAwaited ? facts.createdMs + INDEX_WAIT_MS : 0;

@@ -8,13 +8,14 @@ import type { Disk } from "../../src/core/disk.ts";
 import { type Logger, silentLogger } from "../../src/core/logger.ts";
 import type { MergeLimits } from "../../src/segment/merge-policy.ts";
 import { MERGE_LIMITS } from "../../src/segment/merge-policy.ts";
-import { type MergedChange, Merging } from "../../src/segment/merging.ts";
+import { Merging } from "../../src/segment/merging.ts";
 import { mergeSegments } from "../../src/segment/merging-job.ts";
 import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
 import type { SegmentFacts } from "../../src/segment/segment-facts.ts";
 import { SegmentIndex } from "../../src/segment/segment-index.ts";
 import { SegmentStore } from "../../src/segment/segment-store.ts";
 import { segmentFileName } from "../../src/segment/segment-writer.ts";
+import type { SegmentsChange } from "../../src/segment/segments-change.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { expectAllSealed, expectSound, type SealedWorld } from "./merging-fixture.ts";
 
@@ -30,7 +31,7 @@ export interface MergingWorldOptions {
   readonly disk: Disk;
   readonly directory: string;
   /** What was registered before, in order. */
-  readonly registered?: readonly MergedChange[];
+  readonly registered?: readonly SegmentsChange[];
   /** Comes before a registration takes effect, and after it. */
   readonly step?: () => Promise<void>;
   readonly run?: (command: MergeCommand) => Promise<MergeReport>;
@@ -43,7 +44,7 @@ export class MergingWorld {
   readonly events: string[] = [];
   readonly merging: Merging;
   /** What a restart finds. */
-  readonly registered: MergedChange[];
+  readonly registered: SegmentsChange[];
   readonly purgeIds: string[] = [];
   readonly #options: MergingWorldOptions;
   readonly #deletedTopicIds = new Set<string>();
@@ -74,7 +75,7 @@ export class MergingWorld {
     for (const change of this.registered) this.#apply(change);
   }
 
-  async register(change: MergedChange): Promise<void> {
+  async register(change: SegmentsChange): Promise<void> {
     await this.#options.step?.();
     this.registered.push(change);
     await this.#options.step?.();
@@ -133,7 +134,7 @@ export class MergingWorld {
     });
   }
 
-  #apply(change: MergedChange): void {
+  #apply(change: SegmentsChange): void {
     this.index.apply(change);
     this.merging.apply(change);
   }

@@ -7,7 +7,8 @@ import {
   type PartitionRange,
   type SegmentFacts,
 } from "../../src/segment/segment-facts.ts";
-import type { FoundRange, SegmentIndex, SegmentsChange } from "../../src/segment/segment-index.ts";
+import type { FoundRange, SegmentIndex } from "../../src/segment/segment-index.ts";
+import type { SegmentsChange } from "../../src/segment/segments-change.ts";
 
 /** An id of chance that can be had again. */
 export function uuidFrom(random: Random): string {

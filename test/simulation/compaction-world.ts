@@ -22,13 +22,14 @@ import { batchesIn, readBatchHeader } from "../../src/protocol/record-batch.ts";
 import { uuidOf } from "../../src/protocol/uuid.ts";
 import { Compaction } from "../../src/segment/compaction.ts";
 import { MERGE_LIMITS } from "../../src/segment/merge-policy.ts";
-import { type MergedChange, Merging } from "../../src/segment/merging.ts";
+import { Merging } from "../../src/segment/merging.ts";
 import { mergeSegments } from "../../src/segment/merging-job.ts";
 import type { MergeCommand, MergeReport } from "../../src/segment/merging-messages.ts";
 import { SegmentIndex } from "../../src/segment/segment-index.ts";
 import { SegmentLayoutBuilder } from "../../src/segment/segment-layout.ts";
 import { SegmentStore } from "../../src/segment/segment-store.ts";
 import { segmentFileName, writeSegment } from "../../src/segment/segment-writer.ts";
+import type { SegmentsChange } from "../../src/segment/segments-change.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { expectSound, nextSegmentId } from "../segment/merging-fixture.ts";
 
@@ -76,7 +77,7 @@ export class History {
   }
 
   /** Writes a segment of most partitions, as sealing does. */
-  async seal(disk: Disk, nowMs: number): Promise<MergedChange> {
+  async seal(disk: Disk, nowMs: number): Promise<SegmentsChange> {
     const layout = new SegmentLayoutBuilder();
     const pieces: Uint8Array[] = [];
     for (const { topicId } of TOPICS) {
@@ -150,7 +151,7 @@ export interface CompactionWorldOptions {
   readonly disk: Disk;
   readonly history: History;
   /** What was registered before, in order. */
-  readonly registered?: readonly MergedChange[];
+  readonly registered?: readonly SegmentsChange[];
   /** Comes before a registration takes effect, and after it. */
   readonly step?: () => Promise<void>;
   readonly keyMapBytesMax?: number;
@@ -162,7 +163,7 @@ export class CompactionWorld {
   readonly clock: ManualClock;
   readonly index = new SegmentIndex();
   readonly events: string[] = [];
-  readonly registered: MergedChange[];
+  readonly registered: SegmentsChange[];
   readonly merging: Merging;
   readonly compaction: Compaction;
   readonly #options: CompactionWorldOptions;
@@ -207,7 +208,7 @@ export class CompactionWorld {
     await this.register(await history.seal(disk, this.clock.nowMs()));
   }
 
-  async register(change: MergedChange): Promise<void> {
+  async register(change: SegmentsChange): Promise<void> {
     await this.#options.step?.();
     this.registered.push(change);
     await this.#options.step?.();
@@ -298,7 +299,7 @@ export class CompactionWorld {
     }
   }
 
-  #apply(change: MergedChange): void {
+  #apply(change: SegmentsChange): void {
     this.index.apply(change);
     for (const { topicId, partition, endOffset } of change.added.flatMap(({ ranges }) => ranges)) {
       this.#logs.partition(topicId, partition)?.reach(endOffset);

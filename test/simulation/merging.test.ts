@@ -7,8 +7,8 @@ import { expect, test } from "bun:test";
 import { seededRandom } from "../../src/core/clock.ts";
 import type { Disk } from "../../src/core/disk.ts";
 import { silentLogger } from "../../src/core/logger.ts";
-import type { MergedChange } from "../../src/segment/merging.ts";
 import { ObjectSweep } from "../../src/segment/object-sweep.ts";
+import type { SegmentsChange } from "../../src/segment/segments-change.ts";
 import { SealedWorld, TOPIC_IDS } from "../segment/merging-fixture.ts";
 import { MergingWorld } from "../segment/merging-world.ts";
 import { type CrashEnding, CrashPoint } from "./crash-point.ts";
@@ -65,7 +65,7 @@ const DELETED_TOPIC_ID = TOPIC_IDS[3] ?? "";
 /** A life of the process, in which a topic was deleted, which its oldest segments still hold. */
 function worldOf(
   disk: Disk,
-  registered: readonly MergedChange[],
+  registered: readonly SegmentsChange[],
   step?: () => Promise<void>,
 ): MergingWorld {
   const options = { disk, directory: DIRECTORY, registered };
